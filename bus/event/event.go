@@ -1,0 +1,222 @@
+// Package event is Parley's vocabulary: what happens to a message, as plain
+// data, and the form these facts take on the bus (CloudEvents 1.0, NATS
+// binding, binary mode). It knows no network and imports the standard library
+// only, so that connectors, stages and subscribers all speak the same words.
+//
+// A message enters the bridge as an Inbound, is assigned to each target as an
+// Outbound, and what became of it is a Status. A failed Outbound is kept whole
+// as a Dead. Typing is a signal: it is never stored.
+package event
+
+import "time"
+
+// Kind says what a message is for. Connectors declare the kinds they take; the
+// host degrades or drops the others.
+type Kind string
+
+// The kinds of a message.
+const (
+	KindMessage Kind = "message" // something a person said
+	KindEdit    Kind = "edit"    // replaces an earlier message
+	KindRedact  Kind = "redact"  // withdraws an earlier message
+	KindReact   Kind = "react"   // a reaction to an earlier message
+	KindStatus  Kind = "status"  // tells a sender what became of a message
+	KindTyping  Kind = "typing"  // somebody is composing; never stored
+)
+
+// State is what is known of an Outbound. The four are different facts and
+// none implies a later one.
+type State string
+
+// The states of an Outbound.
+const (
+	Accepted  State = "accepted"  // the far side took responsibility (SIP 202, SMTP 250)
+	Delivered State = "delivered" // it reached the recipient's device or room (SIP 200)
+	Displayed State = "displayed" // the recipient's device showed it
+	Failed    State = "failed"    // it will not be delivered; Reason and Detail say why
+)
+
+// Reason classes a failure.
+type Reason string
+
+// The reasons of a Failed status and a Dead.
+const (
+	ReasonPermanent Reason = "permanent" // the far side can never take it
+	ReasonRefused   Reason = "refused"   // the recipient, or somebody for them, said no
+	ReasonExhausted Reason = "exhausted" // the retry budget ended
+	ReasonExpired   Reason = "expired"   // its expiry passed first
+)
+
+// BuiltinSIP is the connector name of the host's own network.
+const BuiltinSIP = "sip"
+
+// Content is a message's MIME body exactly as it came. The bus keeps large
+// bodies in Media: then Ref, SHA256 and Size stand for Data.
+type Content struct {
+	MediaType string // MIME type with its parameters, such as "text/plain;charset=utf-8"
+	Data      []byte // the body; nil when Ref is set
+	Ref       string // name of the body in Media
+	SHA256    string // of the body, hex; set with Ref
+	Size      int64  // of the body in bytes; set with Ref
+}
+
+// Envelope is what an Inbound and the Outbounds made of it share.
+type Envelope struct {
+	Kind         Kind
+	Sender       Address   // who said it, authenticated by the network it came from
+	SenderName   string    // display name; hostile text, shown but never interpreted
+	Recipient    Address   // the address the sender dialled
+	Conversation string    // conversation token
+	Thread       string    // thread on the network it came from, in that network's words
+	InReplyTo    string    // native id of the message this one answers, edits or concerns
+	Title        string    // what SIP and mail call Subject
+	Language     string    // BCP 47
+	Sent         time.Time // when the sender says it was sent; zero if unknown
+	Expires      time.Time // not to be delivered afterwards; zero means the host's limit
+	Wants        []State   // receipts the sender asked for
+	State        State     // of kind status: what became of InReplyTo
+	Automatic    bool      // made by a machine: never answered automatically (RFC 3834)
+	Origin       string    // connector instance the message came in by, or "sip"
+	NativeID     string    // id on the network it came from
+	Hops         int       // bridges it may still cross; 0 is never forwarded
+	Traceparent  string    // W3C trace context
+}
+
+// Inbound is a message that entered the bridge, from any network.
+type Inbound struct {
+	ID   string    // see InboundID
+	Time time.Time // when it was stored
+	Lane string    // token of sender, dialled address and thread; a filter, no unit of order
+	Envelope
+	Content
+}
+
+// Outbound is one Inbound assigned to one target address and generation.
+type Outbound struct {
+	ID         string    // see OutboundID
+	Time       time.Time // when it was assigned
+	Inbound    string    // id of the Inbound
+	Connector  string    // connector instance that delivers it, or "sip"
+	Target     Address   // whom it is for
+	From       Address   // whom the target sees and answers: the sender, a room or a desk
+	FromName   string    // display name beside From
+	Generation int       // 1, and one more for each retry of a dead letter
+	Route      string    // name of the route; empty between local SIP accounts
+	Lane       string    // token of route, conversation and target: the unit of order
+	Envelope
+	Content
+}
+
+// Status says what became of an Outbound.
+type Status struct {
+	ID             string // see StatusID
+	Time           time.Time
+	State          State
+	Outbound       string
+	Inbound        string
+	Connector      string
+	Target         Address
+	From           Address // whom the target saw
+	Route          string
+	Lane           string
+	Generation     int
+	Kind           Kind    // of the Outbound
+	Sender         Address // of the Inbound: whom to tell
+	Recipient      Address // the address the sender dialled
+	Conversation   string
+	Origin         string   // connector instance the Inbound came in by
+	NativeID       string   // of the Inbound
+	Wants          []State  // receipts the sender asked for
+	Automatic      bool     // the Inbound was made by a machine
+	RemoteIDs      []string // ids on the target's network
+	Anchor         string   // thread anchor on the target's network
+	Reason         Reason   // of Failed
+	Detail         string   // of Failed: in words
+	Losses         []string // what mapping could not carry, by name
+	SettledThrough uint64   // highest Outbound sequence its lane has settled
+}
+
+// Dead is the stored copy of an Outbound that failed, for replay.
+type Dead struct {
+	DeadID string // see DeadID
+	At     time.Time
+	Reason Reason
+	Detail string
+	Outbound
+}
+
+// Typing says that somebody is composing, or has stopped. It is a signal: not
+// stored, not queued, not retried (RFC 3994).
+type Typing struct {
+	Connector string
+	Lane      string
+	Time      time.Time
+	Sender    Address
+	Recipient Address
+	Active    bool
+	Refresh   time.Duration // an active state ends after this long without another
+}
+
+// Delivery is what a connector is handed: one Outbound, mapped to what its
+// network can take.
+type Delivery struct {
+	ID           string // the Outbound's: deterministic, the same on every attempt
+	Kind         Kind
+	Target       Address
+	From         Address // whom the target sees and answers
+	FromName     string
+	Sender       Address // who said it
+	SenderName   string
+	Recipient    Address // the address the sender dialled
+	Conversation string  // token; the same for all messages of one conversation
+	Anchor       string  // thread anchor an earlier Receipt gave for this conversation
+	InReplyTo    string  // id on the target's network of the message this concerns
+	Title        string  // what SIP and mail call Subject
+	Language     string
+	Sent         time.Time
+	Expires      time.Time
+	Wants        []State
+	State        State // of kind status
+	Automatic    bool
+	Attempt      int // 1 for the first
+	Content
+}
+
+// Receipt is a connector's answer to a Delivery that went well.
+type Receipt struct {
+	State     State    // Accepted or Delivered
+	RemoteIDs []string // ids the network gave it
+	Anchor    string   // thread anchor for the rest of the conversation
+	Losses    []string // what the network could not carry
+}
+
+// Report tells what a network said later about a Delivery.
+type Report struct {
+	Outbound string // Delivery.ID
+	State    State  // Delivered, Displayed or Failed
+	Time     time.Time
+	Reason   Reason // of Failed
+	Detail   string // of Failed
+}
+
+// Delivery returns what a connector is handed for o on its first attempt.
+func (o Outbound) Delivery() Delivery {
+	return Delivery{
+		ID: o.ID, Kind: o.Kind, Target: o.Target, From: o.From, FromName: o.FromName,
+		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
+		Conversation: o.Conversation, InReplyTo: o.InReplyTo,
+		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
+		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Attempt: 1, Content: o.Content,
+	}
+}
+
+// Status returns the fact that o reached a state, for the caller to complete.
+func (o Outbound) Status(s State, at time.Time) Status {
+	return Status{
+		ID: StatusID(o.ID, s), Time: at, State: s, Outbound: o.ID, Inbound: o.Inbound,
+		Connector: o.Connector, Target: o.Target, From: o.From, Route: o.Route, Lane: o.Lane,
+		Generation: o.Generation, Kind: o.Kind, Sender: o.Sender, Recipient: o.Recipient,
+		Conversation: o.Conversation, Origin: o.Origin, NativeID: o.NativeID,
+		Wants: o.Wants, Automatic: o.Automatic,
+	}
+}
