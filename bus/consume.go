@@ -1,0 +1,175 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"parley.im/bus/event"
+)
+
+// ConsumeConfig describes a durable reader of one stream.
+type ConsumeConfig struct {
+	Name       string        // letters, digits, - and _; the same name goes on where it stopped
+	Stream     Stream        //
+	Connector  string        // only this connector's events; empty means all
+	MaxPending int           // messages handed out and not acknowledged; 0 means 1000
+	AckWait    time.Duration // after which a message that was not acknowledged comes again; 0 means 30 s
+}
+
+// Consumer hands out the messages of a stream in order. Next may be called
+// from one goroutine at a time.
+type Consumer struct {
+	bus      *Bus
+	cfg      jetstream.ConsumerConfig
+	stream   Stream
+	prefetch int
+
+	mu     sync.Mutex
+	it     jetstream.MessagesContext
+	closed bool
+}
+
+// Consume creates or updates the durable reader and begins to read. Two
+// readers of one name share its messages between them.
+func (b *Bus) Consume(ctx context.Context, c ConsumeConfig) (*Consumer, error) {
+	if !token(c.Name) || (c.Connector != "" && !token(c.Connector)) {
+		return nil, fmt.Errorf("consume %q of %q: %w", c.Name, c.Connector, ErrInvalid)
+	}
+	if c.MaxPending <= 0 {
+		c.MaxPending = 1000
+	}
+	if c.AckWait <= 0 {
+		c.AckWait = 30 * time.Second
+	}
+	filter := event.StoredPrefix + c.Stream.root() + ".>"
+	if c.Connector != "" {
+		filter = event.StoredPrefix + c.Stream.root() + "." + c.Connector + ".>"
+	}
+	k := &Consumer{bus: b, stream: c.Stream, prefetch: min(c.MaxPending, 128), cfg: jetstream.ConsumerConfig{
+		Durable: c.Name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait: c.AckWait, MaxAckPending: c.MaxPending, MaxDeliver: -1, FilterSubject: filter,
+	}}
+	if _, err := k.iterator(ctx); err != nil {
+		return nil, fmt.Errorf("consume %s: %w", c.Name, err)
+	}
+	return k, nil
+}
+
+// iterator returns the running iterator, made anew when the last one broke.
+func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errConsumerClosed
+	}
+	if c.it != nil {
+		return c.it, nil
+	}
+	stream, err := c.bus.stream(c.stream)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	k, err := stream.CreateOrUpdateConsumer(ctx, c.cfg)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	c.it, err = k.Messages(jetstream.PullMaxMessages(c.prefetch), jetstream.PullExpiry(10*time.Second))
+	return c.it, unavailable(err)
+}
+
+var errConsumerClosed = errors.New("the consumer is closed")
+
+// drop forgets an iterator that broke.
+func (c *Consumer) drop(it jetstream.MessagesContext) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.it == it {
+		c.it = nil
+	}
+	it.Stop()
+}
+
+// Next returns the next message in stream order; it blocks until there is one.
+// It survives reconnections; only the end of ctx or of the consumer ends it
+// with an error. A message that was handed out before and not acknowledged in
+// time comes again, with Redelivered set.
+func (c *Consumer) Next(ctx context.Context) (*Message, error) {
+	for {
+		it, err := c.iterator(ctx)
+		if err == nil {
+			var m jetstream.Msg
+			if m, err = it.Next(jetstream.NextContext(ctx)); err == nil {
+				return newMessage(m)
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, errConsumerClosed) || c.bus.nc.IsClosed():
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, errConsumerClosed)
+		}
+		if it != nil {
+			c.drop(it)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Close stops reading; the durable reader stays and goes on where it stopped.
+// Messages that were fetched and not handed out are given back at once.
+func (c *Consumer) Close() error {
+	c.mu.Lock()
+	it := c.it
+	c.closed, c.it = true, nil
+	c.mu.Unlock()
+	if it == nil {
+		return nil
+	}
+	it.Drain()
+	for {
+		m, err := it.Next(jetstream.NextMaxWait(attempt))
+		if err != nil {
+			return nil
+		}
+		if err := m.Nak(); err != nil {
+			return nil // it comes again after AckWait
+		}
+	}
+}
+
+// Message is a record that a consumer was handed.
+type Message struct {
+	Record
+	Redelivered bool  // it was handed out before
+	Err         error // it could not be decoded (event.ErrUnknown: a later version); Event is nil
+	msg         jetstream.Msg
+}
+
+func newMessage(m jetstream.Msg) (*Message, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("message without metadata: %w", err)
+	}
+	r := &Message{msg: m, Redelivered: meta.NumDelivered > 1}
+	r.Seq, r.Time = meta.Sequence.Stream, meta.Timestamp
+	r.Event, r.Err = decode(m.Headers(), m.Data())
+	return r, nil
+}
+
+// Ack says that the message is settled. It returns before the bus has noted
+// it, and may be forgotten after a crash: the message then comes again.
+func (m *Message) Ack() error { return unavailable(m.msg.Ack()) }
+
+// Working says that the message is still being worked on: AckWait begins anew.
+func (m *Message) Working() error { return unavailable(m.msg.InProgress()) }

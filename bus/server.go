@@ -1,0 +1,216 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"golang.org/x/sys/unix"
+)
+
+// embedded is a NATS server in this process, without a port. It can be
+// reopened: clients that are connected in-process then reconnect to the new
+// server.
+type embedded struct {
+	cfg     Config
+	dir     string
+	temp    bool // dir goes away on close
+	lock    *os.File
+	key     nkeys.KeyPair // of the only user
+	trouble func(text string)
+
+	mu  sync.Mutex
+	srv *server.Server
+}
+
+func startEmbedded(c Config, trouble func(string)) (*embedded, error) {
+	e := &embedded{cfg: c, dir: c.Dir, trouble: trouble}
+	if e.dir == "" && c.Durability == Memory {
+		dir, err := os.MkdirTemp("", "parley-bus-")
+		if err != nil {
+			return nil, err
+		}
+		e.dir, e.temp = dir, true
+	}
+	if err := e.takeFolder(); err != nil {
+		return nil, err
+	}
+	var err error
+	if e.key, err = nkeys.CreateUser(); err == nil {
+		err = e.start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// takeFolder creates the folder and locks it: two servers on one store would
+// both start, and destroy it.
+func (e *embedded) takeFolder() error {
+	if e.dir == "" {
+		return errors.New("no data folder; set bus.data")
+	}
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return fmt.Errorf("create the data folder: %w; choose another with bus.data, or make its parent writable for the user that runs Parley", err)
+	}
+	f, err := os.OpenFile(filepath.Join(e.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("write to the data folder: %w; make %s writable for the user that runs Parley", err, e.dir)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return fmt.Errorf("%w: %s; stop the other Parley, or give this one its own bus.data", ErrLocked, e.dir)
+	}
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	e.lock = f
+	return nil
+}
+
+// configuration is the server's configuration file. Accounts made in code do
+// not get JetStream; those of a configuration do.
+func (e *embedded) configuration() (string, error) {
+	user, err := e.key.PublicKey()
+	if err != nil {
+		return "", err
+	}
+	sync := map[Durability]string{Fsync: "always", Interval: `"1s"`, Memory: `"1s"`}[e.cfg.Durability]
+	return fmt.Sprintf(`
+server_name: parley
+max_payload: 1MB
+accounts { PARLEY { jetstream: enabled, users: [ { nkey: %s } ] } }
+jetstream { sync_interval: %s }
+`, user, sync), nil
+}
+
+func (e *embedded) start() error {
+	text, err := e.configuration()
+	if err != nil {
+		return err
+	}
+	opts := &server.Options{}
+	if err := opts.ProcessConfigString(text); err != nil {
+		return fmt.Errorf("configure the embedded server: %w", err)
+	}
+	opts.StoreDir = e.dir
+	opts.DontListen = true
+	opts.NoSigs = true
+	opts.JetStreamMaxMemory = 256 << 20
+	opts.JetStreamMaxStore = 1 << 50 // the free space decides, see space
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("make the embedded server: %w", err)
+	}
+	srv.SetLoggerV2(&serverLog{e.cfg.Log, e.trouble}, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(10*time.Second) || !srv.JetStreamEnabled() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return fmt.Errorf("the embedded server did not start on %s; the log says why", e.dir)
+	}
+	e.mu.Lock()
+	e.srv = srv
+	e.mu.Unlock()
+	return nil
+}
+
+// reopen stops the server and starts a new one on the same folder, which reads
+// the store from disk again.
+func (e *embedded) reopen() error {
+	e.shutdown()
+	return e.start()
+}
+
+func (e *embedded) shutdown() {
+	e.mu.Lock()
+	srv := e.srv
+	e.srv = nil
+	e.mu.Unlock()
+	if srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
+}
+
+// InProcessConn gives the NATS client a connection to the present server.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.srv == nil {
+		return nil, errors.New("the embedded server is being reopened")
+	}
+	return e.srv.InProcessConn()
+}
+
+func (e *embedded) connect(options []nats.Option) (*nats.Conn, error) {
+	user, err := e.key.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	return nats.Connect("", append(options,
+		nats.InProcessServer(e), nats.Nkey(user, e.key.Sign),
+		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(5*time.Millisecond, 5*time.Millisecond))...)
+}
+
+func (e *embedded) close() error {
+	e.shutdown()
+	var err error
+	if e.lock != nil {
+		err = e.lock.Close()
+	}
+	if e.temp {
+		err = errors.Join(err, os.RemoveAll(e.dir))
+	}
+	return err
+}
+
+// serverLog passes the server's warnings and errors on, and tells trouble
+// about the errors: some write errors are never answered, only logged.
+type serverLog struct {
+	log     *slog.Logger
+	trouble func(text string)
+}
+
+func (l *serverLog) Noticef(string, ...any) {}
+func (l *serverLog) Debugf(string, ...any)  {}
+func (l *serverLog) Tracef(string, ...any)  {}
+
+func (l *serverLog) Warnf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.log.Warn("bus: server", "text", text)
+	if strings.Contains(text, "disabling JetStream") {
+		l.trouble(text)
+	}
+}
+
+func (l *serverLog) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.log.Error("bus: server", "text", text)
+	if strings.Contains(text, "failed to store") || strings.Contains(text, "DISABLED") {
+		l.trouble(text)
+	}
+}
+
+func (l *serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+
+// probe writes one message that is stored as durably as an event.
+func (b *Bus) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	_, err := b.js.Publish(ctx, probeSubject, []byte(time.Now().UTC().Format(time.RFC3339Nano)))
+	return unavailable(err)
+}
