@@ -14,7 +14,7 @@ import (
 
 // ConsumeConfig describes a durable reader of one stream.
 type ConsumeConfig struct {
-	Name       string        // letters, digits, - and _; the same name goes on where it stopped
+	Name       string        // letters, digits, - and _; the same name goes on after the last acknowledged
 	Stream     Stream        //
 	Connector  string        // only this connector's events; empty means all
 	MaxPending int           // messages handed out and not acknowledged; 0 means 1000
@@ -34,8 +34,9 @@ type Consumer struct {
 	closed bool
 }
 
-// Consume creates or updates the durable reader and begins to read. Two
-// readers of one name share its messages between them.
+// Consume creates the durable reader, or takes over the one of that name from
+// an earlier life: everything it had not acknowledged is offered again, in
+// stream order and before anything newer. A name has one reader at a time.
 func (b *Bus) Consume(ctx context.Context, c ConsumeConfig) (*Consumer, error) {
 	if !token(c.Name) || (c.Connector != "" && !token(c.Connector)) {
 		return nil, fmt.Errorf("consume %q of %q: %w", c.Name, c.Connector, ErrInvalid)
@@ -54,7 +55,14 @@ func (b *Bus) Consume(ctx context.Context, c ConsumeConfig) (*Consumer, error) {
 		Durable: c.Name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: c.AckWait, MaxAckPending: c.MaxPending, MaxDeliver: -1, FilterSubject: filter,
 	}}
-	if _, err := k.iterator(ctx); err != nil {
+	stream, err := b.stream(c.Stream)
+	if err == nil {
+		err = k.begin(ctx, stream)
+	}
+	if err == nil {
+		_, err = k.iterator(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("consume %s: %w", c.Name, err)
 	}
 	return k, nil

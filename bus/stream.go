@@ -95,7 +95,7 @@ func (b *Bus) createStreams(ctx context.Context) error {
 			RePublish: &jetstream.RePublish{
 				Source: event.StoredPrefix + s.root() + ".>", Destination: s.root() + ".>",
 			},
-			AllowDirect:        true,
+			AllowDirect:        false, // the leader answers: a replica that lags would hide a lane's newest
 			AllowAtomicPublish: true,
 		}
 		if cfg.MaxBytes == 0 {

@@ -1,0 +1,119 @@
+// Package notice tells senders what became of their messages. It reads STATUS
+// and writes Outbounds of kind status, which reach the sender like any other
+// message, in the form that sender's network knows.
+//
+// It never tells about a notice, and never answers a machine, so it can't go
+// round in circles (RFC 3834, RFC 5438 section 7).
+package notice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"parley.im/bus"
+	"parley.im/bus/event"
+)
+
+// A Stage writes notices.
+type Stage struct {
+	Bus *bus.Bus
+	// Kinds returns the kinds that a connector instance takes.
+	Kinds func(connector string) []event.Kind
+	// Lane returns the token of the lane that orders the notices to one
+	// sender about one conversation.
+	Lane func(conversation string, sender event.Address) string
+	Log  *slog.Logger
+}
+
+// Run writes notices until ctx ends.
+func (s *Stage) Run(ctx context.Context) error {
+	c, err := s.Bus.Consume(ctx, bus.ConsumeConfig{
+		Name: "notice", Stream: bus.Statuses, MaxPending: 64, AckWait: time.Minute,
+	})
+	if err != nil {
+		return fmt.Errorf("notice: %w", err)
+	}
+	defer c.Close()
+	for {
+		m, err := c.Next(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("notice: %w", err)
+		}
+		if st, ok := m.Event.(event.Status); ok {
+			if n, due := s.notice(st); due && !s.store(ctx, n) {
+				return nil
+			}
+		}
+		_ = m.Ack()
+	}
+}
+
+// store publishes n, again until it is stored or ctx ends.
+func (s *Stage) store(ctx context.Context, n event.Outbound) bool {
+	for {
+		_, err := s.Bus.Publish(ctx, n)
+		if err == nil {
+			return true
+		}
+		if !errors.Is(err, context.Canceled) {
+			s.Log.Warn("notice not stored yet", "message", n.ID, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// notice returns what to tell the sender about st, if anything.
+func (s *Stage) notice(st event.Status) (n event.Outbound, due bool) {
+	switch {
+	case st.Kind == event.KindStatus || st.Automatic:
+		return n, false
+	case st.Sender == "" || st.Origin == "" || st.NativeID == "":
+		return n, false
+	case !slices.Contains(s.Kinds(st.Origin), event.KindStatus):
+		return n, false
+	}
+	return event.Outbound{
+		ID:         identity(st),
+		Time:       time.Now(),
+		Inbound:    st.Inbound,
+		Connector:  st.Origin,
+		Target:     st.Sender,
+		From:       st.Recipient,
+		Generation: st.Generation,
+		Route:      st.Route,
+		Lane:       s.Lane(st.Conversation, st.Sender),
+		Envelope: event.Envelope{
+			Kind: event.KindStatus, Sender: st.Target, Recipient: st.Sender, Conversation: st.Conversation,
+			InReplyTo: st.NativeID, State: st.State, Automatic: true, Origin: st.Connector, Hops: 1,
+		},
+		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(words(st))},
+	}, true
+}
+
+// identity makes good news of one message one notice, however many targets
+// tell it: a room answers once. A failure at each target is told.
+func identity(st event.Status) string {
+	about := event.StatusID(st.Inbound, st.State)
+	if st.State == event.Failed {
+		about = st.ID
+	}
+	return event.OutboundID(about, st.Sender, max(st.Generation, 1))
+}
+
+func words(st event.Status) string {
+	if st.State != event.Failed {
+		return string(st.State)
+	}
+	return fmt.Sprintf("%s: %s", st.Target, st.Detail)
+}
