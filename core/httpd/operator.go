@@ -1,0 +1,143 @@
+package httpd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"parley.im/bus/event"
+)
+
+// maxSocketPath is what every system's sockaddr_un holds.
+const maxSocketPath = 100
+
+// Source yields live events, with their sequence in their stream or 0, until
+// ctx ends. It calls f from one goroutine at a time.
+type Source func(ctx context.Context, f func(seq uint64, e event.Event)) error
+
+// Operator is the operators' API on a unix socket that only the host's user
+// can open:
+//
+//	GET /v1/tail?stream=&connector=&type=&state=&id=&body=   live events, one JSON object a line
+//	GET /v1/status                                            what Status returns
+type Operator struct {
+	// Status returns what /v1/status shows, as JSON. Nil means 404. Set it
+	// before Run.
+	Status func(context.Context) (any, error)
+
+	path   string
+	source Source
+	log    *slog.Logger
+}
+
+// NewOperator returns the API that listens on the socket at path and tails
+// source.
+func NewOperator(path string, source Source, log *slog.Logger) *Operator {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Operator{path: path, source: source, log: log}
+}
+
+// Run serves until ctx ends; tails end with it at once. It refuses to start
+// beside a host that answers on the socket already, and removes the socket of
+// one that died.
+func (o *Operator) Run(ctx context.Context) error {
+	l, err := listenPrivate(o.path)
+	if err != nil {
+		return fmt.Errorf("operator socket: %w", err)
+	}
+	defer os.Remove(o.path)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/tail", o.serveTail)
+	mux.HandleFunc("GET /v1/status", o.serveStatus)
+	base, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := newServer(mux, base, o.log)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case <-ctx.Done():
+		shut(srv, cancel)
+		<-served
+		return nil
+	case err := <-served:
+		return fmt.Errorf("operator socket: %w", err)
+	}
+}
+
+func (o *Operator) serveStatus(w http.ResponseWriter, r *http.Request) {
+	if o.Status == nil {
+		refuse(w, http.StatusNotFound, "this host keeps no status")
+		return
+	}
+	s, err := o.Status(r.Context())
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(s); err != nil {
+		o.log.Debug("operator: status", "error", err)
+	}
+}
+
+// listenPrivate binds a socket at path that has mode 0600 from the moment it
+// has that name.
+func listenPrivate(path string) (net.Listener, error) {
+	if c, err := dialSocket(context.Background(), path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("another host answers on %s", path)
+	}
+	fresh := path + "~"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	short, err := socketPath(fresh)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(fresh, 0o600)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		l.Close()
+		return nil, errors.Join(err, os.Remove(fresh))
+	}
+	return l, nil
+}
+
+func dialSocket(ctx context.Context, path string) (net.Conn, error) {
+	short, err := socketPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", short)
+}
+
+// socketPath returns a spelling of path that a socket address can hold: as it
+// is, absolute, or from the working folder.
+func socketPath(path string) (string, error) {
+	if len(path) < maxSocketPath {
+		return path, nil
+	}
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < maxSocketPath {
+			return rel, nil
+		}
+	}
+	return "", fmt.Errorf("%s is %d bytes long and a socket's path may have %d: choose a shorter bus.data", path, len(path), maxSocketPath-1)
+}
