@@ -20,6 +20,7 @@ type throttle struct {
 	now   func() time.Time
 	mu    sync.Mutex
 	peers map[netip.Prefix]*bucket
+	swept time.Time
 }
 
 // bucket is full until a moment that every wrong try moves on.
@@ -56,7 +57,8 @@ func (t *throttle) try(peer netip.Prefix, check func() bool) (wait time.Duration
 // newBucket makes room by forgetting peers whose tries have leaked away, or
 // any one when none has.
 func (t *throttle) newBucket(peer netip.Prefix, now time.Time) *bucket {
-	if len(t.peers) >= maxPeers {
+	if len(t.peers) >= maxPeers && now.Sub(t.swept) >= tryEvery {
+		t.swept = now
 		for p, b := range t.peers {
 			if !b.until.After(now) {
 				delete(t.peers, p)

@@ -1,0 +1,35 @@
+# Parley. "make run" starts the bridge of bridge.toml on this machine.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.stamp=$(VERSION)
+GOTEST  ?= go test -race -timeout 20m
+
+.PHONY: run build test test-peers bench lint generate clean
+
+run: ## start the bridge
+	go run ./cmd/parley run --config bridge.toml
+
+build: ## bin/parley, one static file
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/parley ./cmd/parley
+
+test: ## everything but foreign programs; installs what it needs
+	.ci/need sip-tester baresip-core
+	go vet ./...
+	$(GOTEST) ./...
+
+test-peers: ## against foreign SIP servers, phones and browsers
+	.ci/need sip-tester baresip-core kamailio linphone-cli chromium
+	.ci/peers $(GOTEST)
+
+bench: ## figures, on this machine
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint: ## formatting, vet, staticcheck, tidiness, known vulnerabilities
+	.ci/lint
+
+generate: ## code made from other files; needs protoc
+	.ci/need protobuf-compiler
+	go generate ./...
+
+clean:
+	rm -rf bin
