@@ -21,6 +21,9 @@ const (
 // hosts that follow it.
 const markerAge = time.Hour
 
+// headerRoom is what the log adds to a value for its own headers.
+const headerRoom = 1024
+
 // Entry is one key of a Bucket. Revisions rise with each write to the bucket.
 type Entry struct {
 	Key      string
@@ -56,7 +59,7 @@ func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) {
 		return k, nil
 	}
 	kv, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: "parley_" + name, MaxValueSize: MaxValue, History: 1, Storage: b.storage(),
+		Bucket: "parley_" + name, MaxValueSize: MaxValue + headerRoom, History: 1, Storage: b.storage(),
 		Replicas: b.cfg.Replicas, LimitMarkerTTL: markerAge,
 	})
 	if err != nil {

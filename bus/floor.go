@@ -19,7 +19,8 @@ func (c *Consumer) begin(ctx context.Context, stream jetstream.Stream) error {
 	if err != nil {
 		return err
 	}
-	floor, err := readFloor(ctx, floors, c.cfg.Durable)
+	key := string(c.stream) + "/" + c.cfg.Durable
+	floor, err := readFloor(ctx, floors, key)
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func (c *Consumer) begin(ctx context.Context, stream jetstream.Stream) error {
 		return unavailable(err)
 	default:
 		floor = max(floor, old.CachedInfo().AckFloor.Stream)
-		if _, err := floors.Set(ctx, c.cfg.Durable, strconv.AppendUint(nil, floor, 10)); err != nil {
+		if _, err := floors.Set(ctx, key, strconv.AppendUint(nil, floor, 10)); err != nil {
 			return err
 		}
 		if err := stream.DeleteConsumer(ctx, c.cfg.Durable); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {

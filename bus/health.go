@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -119,24 +118,37 @@ func (b *Bus) tend(ctx context.Context) {
 	}
 }
 
+// recover opens the store anew once its disk takes writes again.
 func (b *Bus) recover(ctx context.Context) error {
 	if b.cfg.Durability == Memory {
-		return b.probe(ctx) // a new server would have forgotten everything
+		return b.probe(ctx, patience) // a new server would have forgotten everything
+	}
+	if err := b.server.tryDisk(); err != nil {
+		return err
 	}
 	if err := b.server.reopen(); err != nil {
 		return err
 	}
-	var err error
-	for range 40 { // until the client has reconnected
-		if err = b.probe(ctx); err == nil || ctx.Err() != nil || errors.Is(err, ErrFull) {
-			return err
-		}
+	if err := b.reconnected(ctx); err != nil {
+		return err
+	}
+	return b.probe(ctx, patience)
+}
+
+// reconnected waits for the client to reach the new server.
+func (b *Bus) reconnected(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !b.nc.IsConnected() {
 		select {
 		case <-ctx.Done():
-		case <-time.After(25 * time.Millisecond):
+			return fmt.Errorf("%w: reconnect: %w", ErrUnavailable, ctx.Err())
+		case <-tick.C:
 		}
 	}
-	return err
+	return nil
 }
 
 // Healthy tells whether an Inbound could be stored now; it writes a probe
@@ -152,5 +164,5 @@ func (b *Bus) Healthy(ctx context.Context) error {
 	if err := b.space.check(); err != nil {
 		return err
 	}
-	return b.probe(ctx)
+	return b.probe(ctx, attempt)
 }

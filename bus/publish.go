@@ -83,7 +83,7 @@ func (b *Bus) launch(ctx context.Context, s Stream, e event.Event) {
 
 // prepare checks e and gives it its form on the wire.
 func (b *Bus) prepare(ctx context.Context, s Stream, e event.Event) (*nats.Msg, error) {
-	if err := checkSubject(e.Subject()); err != nil {
+	if err := checkSubject(e); err != nil {
 		return nil, err
 	}
 	if err := b.health.wait(ctx); err != nil {
@@ -175,7 +175,7 @@ func (b *Bus) Signal(ctx context.Context, e event.Typing) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := checkSubject(e.Subject()); err != nil {
+	if err := checkSubject(e); err != nil {
 		return fmt.Errorf("signal: %w", err)
 	}
 	w, err := event.Encode(e)

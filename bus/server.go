@@ -200,16 +200,28 @@ func (l *serverLog) Warnf(format string, v ...any) {
 func (l *serverLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.log.Error("bus: server", "text", text)
-	if strings.Contains(text, "failed to store") || strings.Contains(text, "DISABLED") {
+	if strings.Contains(text, "failed to store") || strings.Contains(text, "write error") || strings.Contains(text, "DISABLED") {
 		l.trouble(text)
 	}
 }
 
 func (l *serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
 
+// tryDisk writes and syncs a small file beside the store.
+func (e *embedded) tryDisk() error {
+	name := filepath.Join(e.dir, "probe")
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 64<<10))
+	err = errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, os.Remove(name))
+}
+
 // probe writes one message that is stored as durably as an event.
-func (b *Bus) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, attempt)
+func (b *Bus) probe(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	_, err := b.js.Publish(ctx, probeSubject, []byte(time.Now().UTC().Format(time.RFC3339Nano)))
 	return unavailable(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,7 +96,7 @@ func (b *Bus) createStreams(ctx context.Context) error {
 			RePublish: &jetstream.RePublish{
 				Source: event.StoredPrefix + s.root() + ".>", Destination: s.root() + ".>",
 			},
-			AllowDirect:        false, // the leader answers: a replica that lags would hide a lane's newest
+			AllowDirect:        b.cfg.Replicas == 1, // of several the leader answers: one that lags would hide a lane's newest
 			AllowAtomicPublish: true,
 		}
 		if cfg.MaxBytes == 0 {
@@ -128,11 +129,15 @@ func token(s string) bool {
 	return s != "" && len(s) <= 128
 }
 
-func checkSubject(subject string) error {
-	for part := range strings.SplitSeq(subject, ".") {
-		if !token(part) {
-			return fmt.Errorf("%w: connector and lane must be letters, digits, - and _ in subject %q", ErrInvalid, subject)
-		}
+// checkSubject refuses an event whose connector or lane is not one token.
+func checkSubject(e event.Event) error {
+	parts := strings.Split(e.Subject(), ".")
+	want := 4 // parley.<kind>.<connector>.<lane>
+	if _, ok := e.(event.Outbound); ok {
+		want = 5 // with the partition
+	}
+	if len(parts) != want || slices.ContainsFunc(parts, func(s string) bool { return !token(s) }) {
+		return fmt.Errorf("%w: connector and lane must be letters, digits, - and _ in subject %q", ErrInvalid, e.Subject())
 	}
 	return nil
 }

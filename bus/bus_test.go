@@ -1,0 +1,142 @@
+package bus_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"parley.im/bus"
+	"parley.im/bus/bustest"
+)
+
+func open(t *testing.T, c bus.Config) *bus.Bus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	b, err := bus.Open(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+// again returns a Reopen for logs that were opened with config.
+func again(configs map[*bus.Bus]bus.Config) func(t *testing.T, b *bus.Bus) *bus.Bus {
+	return func(t *testing.T, b *bus.Bus) *bus.Bus {
+		c := configs[b]
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return open(t, c)
+	}
+}
+
+func TestEmbeddedFsync(t *testing.T) {
+	configs := map[*bus.Bus]bus.Config{}
+	bustest.Run(t, bustest.Setup{
+		Open: func(t *testing.T) *bus.Bus {
+			c := bus.Config{Dir: t.TempDir()}
+			b := open(t, c)
+			configs[b] = c
+			return b
+		},
+		Reopen: again(configs),
+	})
+}
+
+func TestEmbeddedMemory(t *testing.T) {
+	bustest.Run(t, bustest.Setup{
+		Open: func(t *testing.T) *bus.Bus { return open(t, bus.Config{Durability: bus.Memory}) },
+	})
+}
+
+func TestExternal(t *testing.T) {
+	server := buildServer(t)
+	configs := map[*bus.Bus]bus.Config{}
+	bustest.Run(t, bustest.Setup{
+		Open: func(t *testing.T) *bus.Bus {
+			c := bus.Config{URL: startServer(t, server), TrustSync: true, Replicas: 1}
+			b := open(t, c)
+			configs[b] = c
+			return b
+		},
+		Reopen: again(configs),
+	})
+}
+
+func buildServer(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats-server")
+	out, err := exec.Command("go", "build", "-o", file, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build nats-server: %v\n%s", err, out)
+	}
+	return file
+}
+
+// startServer starts a server as a child process and returns its URL. The
+// server writes the port it took into a file.
+func startServer(t *testing.T, program string) string {
+	t.Helper()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "server.conf")
+	text := fmt.Sprintf("listen: \"127.0.0.1:-1\"\nports_file_dir: %q\njetstream { store_dir: %q, sync_interval: always }\n", dir, dir)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(program, "-c", config)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+	})
+	ports := filepath.Join(dir, fmt.Sprintf("nats-server_%d.ports", cmd.Process.Pid))
+	url, err := readPorts(ports)
+	if err != nil {
+		text, _ := os.ReadFile(log.Name())
+		t.Fatalf("nats-server did not start: %v\n%s", err, text)
+	}
+	return url
+}
+
+func readPorts(file string) (string, error) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var err error
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		var url string
+		if url, err = natsURL(file); err == nil {
+			return url, nil
+		}
+	}
+	return "", err
+}
+
+func natsURL(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var ports struct{ Nats []string }
+	if err := json.Unmarshal(text, &ports); err != nil {
+		return "", err
+	}
+	if len(ports.Nats) == 0 {
+		return "", fmt.Errorf("no port in %s", text)
+	}
+	return ports.Nats[0], nil
+}
