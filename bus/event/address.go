@@ -39,7 +39,7 @@ func (a Address) Check() error {
 	case len(a) > MaxAddress:
 		return fmt.Errorf("address of %d bytes; at most %d are allowed", len(a), MaxAddress)
 	case !ok || !isScheme(scheme):
-		return fmt.Errorf("address %q has no scheme such as sip:", string(a))
+		return fmt.Errorf("address %q has no scheme (sip, mailto)", string(a))
 	case rest == "":
 		return fmt.Errorf("address %q has nothing after its scheme", string(a))
 	case !utf8.ValidString(string(a)):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func (e Dead) EventID() string { return e.DeadID }
 
 // EventID returns an id for the signal, which is not stored.
 func (e Typing) EventID() string {
-	return id("typing", e.Connector, e.Lane, e.Time.Format(time.RFC3339Nano))
+	return id("typing", e.Connector, e.Lane, e.Time.UTC().Format(time.RFC3339Nano))
 }
 
 // Type returns the CloudEvents type.
@@ -343,6 +344,9 @@ func (f *fields) time(name string, p *time.Time) {
 	*p = time.Time{}
 	if v := f.get(name); v != "" {
 		t, err := time.Parse(time.RFC3339Nano, v)
+		if t = t.UTC(); err == nil && (t.Year() < 1 || t.Year() > 9999) {
+			err = fmt.Errorf("year %d", t.Year())
+		}
 		if err != nil {
 			f.fail(name, err)
 		}
@@ -385,7 +389,7 @@ func (f *fields) bool(name string, p *bool) {
 func (f *fields) duration(name string, p *time.Duration) {
 	n := uint64(max(*p, 0) / time.Second)
 	f.uint(name, &n)
-	*p = time.Duration(n) * time.Second
+	*p = time.Duration(min(n, math.MaxInt64/uint64(time.Second))) * time.Second
 }
 
 const hexDigits = "0123456789ABCDEF"
