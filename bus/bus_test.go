@@ -3,10 +3,12 @@ package bus_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,13 +82,18 @@ func buildServer(t *testing.T) string {
 	return file
 }
 
-// startServer starts a server as a child process and returns its URL. The
-// server writes the port it took into a file.
+// startServer starts a server of its own as a child process and returns its URL.
 func startServer(t *testing.T, program string) string {
 	t.Helper()
-	dir := t.TempDir()
+	_, url := serve(t, program, t.TempDir(), "127.0.0.1:-1")
+	return url
+}
+
+// serve starts a server on dir; it writes the port it took into a file.
+func serve(t *testing.T, program, dir, listen string) (*exec.Cmd, string) {
+	t.Helper()
 	config := filepath.Join(dir, "server.conf")
-	text := fmt.Sprintf("listen: \"127.0.0.1:-1\"\nports_file_dir: %q\njetstream { store_dir: %q, sync_interval: always }\n", dir, dir)
+	text := fmt.Sprintf("listen: %q\nports_file_dir: %q\njetstream { store_dir: %q, sync_interval: always }\n", listen, dir, dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +111,68 @@ func startServer(t *testing.T, program string) string {
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 	})
-	ports := filepath.Join(dir, fmt.Sprintf("nats-server_%d.ports", cmd.Process.Pid))
-	url, err := readPorts(ports)
+	url, err := readPorts(filepath.Join(dir, fmt.Sprintf("nats-server_%d.ports", cmd.Process.Pid)))
 	if err != nil {
 		text, _ := os.ReadFile(log.Name())
 		t.Fatalf("nats-server did not start: %v\n%s", err, text)
 	}
-	return url
+	return cmd, url
+}
+
+// TestServerGone kills the external server. What is published meanwhile is
+// refused in time, and afterwards everything goes on without a restart.
+func TestServerGone(t *testing.T) {
+	program, dir := buildServer(t), t.TempDir()
+	cmd, url := serve(t, program, dir, "127.0.0.1:-1")
+	b := open(t, bus.Config{URL: url, TrustSync: true, Replicas: 1})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	k, err := b.Consume(ctx, bus.ConsumeConfig{Name: "route", Stream: bus.Inbounds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if _, err := b.Publish(ctx, bustest.Inbound("sip", "l1", 1)); err != nil {
+		t.Fatal(err)
+	}
+
+	cmd.Process.Kill()
+	cmd.Wait()
+	short, cancelShort := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancelShort()
+	began := time.Now()
+	_, err = b.Publish(short, bustest.Inbound("sip", "l1", 2))
+	if took := time.Since(began); !errors.Is(err, bus.ErrUnavailable) || took > 2*time.Second {
+		t.Errorf("without a server: got %v after %s, want ErrUnavailable in half a second", err, took)
+	}
+	if err := b.Healthy(short); err == nil {
+		t.Error("healthy without a server")
+	}
+
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := b.Publish(ctx, bustest.Inbound("sip", "l1", 2))
+		waiting <- err
+	}()
+	serve(t, program, dir, strings.TrimPrefix(url, "nats://"))
+	if err := <-waiting; err != nil {
+		t.Fatalf("a publish that waited for the server: %v", err)
+	}
+	for want := uint64(1); want <= 2; {
+		m, err := k.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Seq != want && !m.Redelivered {
+			t.Fatalf("got %d (again: %v), want %d", m.Seq, m.Redelivered, want)
+		}
+		if m.Seq == want {
+			want++
+		}
+	}
+	if last, err := b.LastSeq(ctx, bus.Inbounds); err != nil || last != 2 {
+		t.Errorf("%d events are stored, want 2 (%v)", last, err)
+	}
 }
 
 func readPorts(file string) (string, error) {
