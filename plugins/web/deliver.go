@@ -1,0 +1,202 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
+)
+
+// Deliver keeps a message and shows it to the open pages, or changes the mark
+// of a message that was said here. It returns when State has stored it; the
+// same delivery again is the same message.
+func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	switch d.Kind {
+	case event.KindMessage:
+		return c.deliverMessage(ctx, d)
+	case event.KindStatus:
+		return c.deliverStatus(ctx, d)
+	}
+	return event.Receipt{}, event.Permanent(fmt.Errorf("the web chat does not take messages of kind %q", d.Kind))
+}
+
+// Find tells what an earlier Deliver of d has stored.
+func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (event.Receipt, bool, error) {
+	if d.Kind == event.KindStatus {
+		return event.Receipt{}, false, nil // a mark set twice is a mark set once
+	}
+	place, found, _, err := c.store.claimed(ctx, d.ID)
+	if err != nil || !found {
+		return event.Receipt{}, false, err
+	}
+	if !place.Done {
+		_, err = c.host.State().Get(ctx, messageKey(place.Conv, place.Seq))
+	}
+	if errors.Is(err, sdk.ErrNotFound) {
+		return event.Receipt{}, false, nil
+	}
+	return receipt(d), err == nil, err
+}
+
+func receipt(d event.Delivery) event.Receipt {
+	return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}, Anchor: anchor(d)}
+}
+
+// anchor is the thread that d stands in, or begins.
+func anchor(d event.Delivery) string {
+	if d.Anchor != "" {
+		return d.Anchor
+	}
+	return d.ID
+}
+
+func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	conv, person, err := c.place(ctx, d)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	text, err := c.text(ctx, d.Content)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	rev, err := c.hub.begin(ctx)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	place, err := c.store.claim(ctx, d.ID, conv, rev)
+	if err == nil && person != "" && !place.Done {
+		err = c.store.takePart(ctx, person, conv, normal(d.From), rev)
+	}
+	if err != nil || place.Done {
+		c.hub.finish(rev, nil)
+		return receipt(d), err
+	}
+	m := incoming(d, text)
+	m.Conv, m.Seq = place.Conv, place.Seq
+	return receipt(d), c.store.add(ctx, m, rev)
+}
+
+// place returns the conversation that d belongs to, and the person it is for
+// unless it is for a room.
+func (c *connector) place(ctx context.Context, d event.Delivery) (conv, person string, err error) {
+	kind, name, err := readAddress(d.Target)
+	if err != nil {
+		return "", "", event.Permanent(err)
+	}
+	if kind == "room" {
+		if !c.settings.hasRoom(name) {
+			return "", "", event.Permanent(fmt.Errorf("there is no room %q here", name))
+		}
+		return roomConv(name), "", nil
+	}
+	if err := d.From.Check(); err != nil {
+		return "", "", event.Permanent(fmt.Errorf("sender: %w", err))
+	}
+	held, err := c.people.held(ctx, name)
+	if err == nil && !held {
+		err = event.Permanent(fmt.Errorf("nobody has the name %q here", name))
+	}
+	return outsideConv(name, normal(d.From)), name, err
+}
+
+// incoming is the message that d becomes.
+func incoming(d event.Delivery, text string) *message {
+	m := &message{
+		Time: time.Now().UnixMilli(), From: d.Sender, Name: d.SenderName, Thread: d.Anchor, Anchor: anchor(d),
+		Title: d.Title, Automatic: d.Automatic, Delivery: d.ID, Text: text,
+	}
+	if m.From == "" {
+		m.From = d.From
+	}
+	if m.Name == "" && m.From == d.From {
+		m.Name = d.FromName
+	}
+	m.From = event.Address(short(clean(string(m.From), false), event.MaxAddress))
+	m.Name = short(clean(m.Name, false), 128)
+	m.Title = short(clean(m.Title, false), 512)
+	return m
+}
+
+// text reads a body as text that is harmless to show.
+func (c *connector) text(ctx context.Context, body event.Content) (string, error) {
+	kind, params, err := mime.ParseMediaType(body.MediaType)
+	if err != nil && body.MediaType != "" || err == nil && !strings.HasPrefix(kind, "text/") {
+		return "", event.Permanent(fmt.Errorf("the web chat shows text only, not %q", body.MediaType))
+	}
+	data := body.Data
+	if body.Ref != "" {
+		if data, err = c.fetch(ctx, body); err != nil {
+			return "", err
+		}
+	}
+	if len(data) > maxText {
+		return "", event.Permanent(fmt.Errorf("the message is larger than %d bytes", maxText))
+	}
+	switch strings.ToLower(params["charset"]) {
+	case "iso-8859-1", "latin1":
+		data = latin1(data)
+	}
+	return short(clean(string(data), true), maxText), nil
+}
+
+func (c *connector) fetch(ctx context.Context, body event.Content) ([]byte, error) {
+	r, err := c.host.Media().Open(ctx, body)
+	if err != nil {
+		return nil, fmt.Errorf("open body: %w", err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	return data, nil
+}
+
+// latin1 writes ISO 8859-1 as UTF-8: its bytes are the first code points.
+func latin1(data []byte) []byte {
+	out := make([]rune, len(data))
+	for i, b := range data {
+		out[i] = rune(b)
+	}
+	return []byte(string(out))
+}
+
+// deliverStatus changes the mark of what a person said here.
+func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	conv, seq, err := readNativeID(d.InReplyTo)
+	if err != nil {
+		return event.Receipt{}, event.Permanent(err)
+	}
+	mark, ok := map[event.State]string{
+		event.Accepted: markAccepted, event.Delivered: markDelivered,
+		event.Displayed: markDisplayed, event.Failed: markFailed,
+	}[d.State]
+	if !ok {
+		return event.Receipt{}, event.Permanent(fmt.Errorf("unknown state %q", d.State))
+	}
+	m, err := c.store.get(ctx, conv, seq)
+	if err == nil && (m == nil || m.Mark == "" || m.From != d.Target) {
+		err = event.Permanent(errNoMessage)
+	}
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	reason := ""
+	if mark == markFailed {
+		words, err := c.text(ctx, d.Content)
+		if err != nil && !event.IsPermanent(err) {
+			return event.Receipt{}, err
+		}
+		reason = short(strings.TrimSpace(clean(words, false)), maxReason)
+	}
+	if err := c.store.mark(ctx, conv, seq, mark, reason); err != nil {
+		return event.Receipt{}, err
+	}
+	return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}, nil
+}

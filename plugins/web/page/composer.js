@@ -1,0 +1,97 @@
+// Where the person writes.
+
+import { byId } from "./dom.js";
+import { post } from "./net.js";
+
+export class Composer {
+  constructor(chat, sent) {
+    this.chat = chat;
+    this.sent = sent;
+    this.drafts = new Map();
+    this.text = byId("text");
+    this.text.addEventListener("input", () => {
+      this.nonce = undefined;
+      this.grow();
+    });
+    this.text.addEventListener("keydown", (e) => this.key(e));
+    byId("composer").addEventListener("submit", (e) => {
+      e.preventDefault();
+      this.send();
+    });
+    byId("reply-cancel").addEventListener("click", () => {
+      this.answer();
+      this.text.focus();
+    });
+  }
+
+  key(e) {
+    if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
+      e.preventDefault();
+      this.send();
+    } else if (e.key === "Escape" && this.to) {
+      this.answer();
+    }
+  }
+
+  grow() {
+    this.text.style.height = "auto";
+    this.text.style.height = `${Math.min(this.text.scrollHeight + 2, window.innerHeight * 0.4)}px`;
+  }
+
+  // answer chooses the message to reply to in its thread; none without one.
+  answer(m) {
+    this.to = m;
+    this.nonce = undefined;
+    byId("reply").hidden = !m;
+    byId("reply-text").textContent = m ? `↳ Reply to ${m.name || m.from}: ${(m.text || "").slice(0, 80)}` : "";
+    if (m) this.text.focus();
+  }
+
+  leave() {
+    if (this.conv) this.drafts.set(this.conv.id, { text: this.text.value, to: this.to });
+  }
+
+  enter() {
+    this.conv = this.chat.current;
+    const draft = this.drafts.get(this.conv.id);
+    this.text.value = draft?.text || "";
+    this.text.placeholder = this.conv.kind === "room" ? `Message #${this.conv.title}` : `Message ${this.conv.title.replace(/^sips?:/, "")}`;
+    this.answer(draft?.to);
+    byId("send-error").textContent = "";
+    this.grow();
+    if (matchMedia("(hover: hover)").matches) this.text.focus();
+  }
+
+  // send posts what is written. The text stays until the chat has it; the
+  // same text sent again after a failure is the same message.
+  async send() {
+    const text = this.text.value.trim();
+    if (!text || this.busy) return;
+    this.busy = true;
+    this.nonce ||= nonce();
+    const conv = this.conv;
+    byId("send-error").textContent = "";
+    try {
+      const m = await post("api/messages", { conv: conv.id, text, nonce: this.nonce, reply: this.to?.seq || 0 });
+      this.drafts.delete(conv.id);
+      if (conv === this.conv) this.clear();
+      this.sent(m);
+    } catch (e) {
+      byId("send-error").textContent = `Not sent: ${e.message}. Your text is still here.`;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  clear() {
+    this.text.value = "";
+    this.nonce = undefined;
+    this.answer();
+    this.grow();
+    this.text.focus();
+  }
+}
+
+function nonce() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,78 @@
+// Building blocks of the page. Text from anywhere enters the page as text
+// nodes only, here and everywhere else.
+
+export const byId = (id) => document.getElementById(id);
+
+// el makes an element: el("p", {class: "muted"}, "text", child…).
+export function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((c) => c !== undefined && c !== null && c !== ""));
+  return node;
+}
+
+// hue gives the same colour class for the same address.
+function hue(text) {
+  let h = 7;
+  for (const c of text) h = (h * 31 + c.codePointAt(0)) >>> 0;
+  return h % 10;
+}
+
+// avatar is a person's initials on their colour.
+export function avatar(name, address) {
+  const words = name.replace(/^[a-z]+:/i, "").split(/[\s._@-]+/).filter(Boolean);
+  const first = (w) => (w ? [...w][0].toUpperCase() : "");
+  const initials = words.length > 1 ? first(words[0]) + first(words[1]) : [...(words[0] || "?")].slice(0, 2).join("");
+  return el("span", { class: `avatar hue${hue(address || name)}`, "aria-hidden": "true" }, initials.toUpperCase());
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const date = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+export function time(ms) {
+  const t = new Date(ms);
+  return el("time", { datetime: t.toISOString(), title: whole.format(t) }, clock.format(t));
+}
+
+export const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
+
+export function dayName(ms) {
+  const now = Date.now();
+  if (sameDay(ms, now)) return "Today";
+  if (sameDay(ms, now - 86400000)) return "Yesterday";
+  return date.format(new Date(ms));
+}
+
+// linked makes text with its web links into nodes. A link is http or https as
+// the browser itself reads it, and shows exactly where it leads.
+export function linked(text) {
+  const nodes = [];
+  let at = 0;
+  for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"'`]+/gi)) {
+    const shown = match[0].replace(/[.,;:!?)\]}*_~]+$/, "");
+    let url;
+    try {
+      url = new URL(shown);
+    } catch {
+      continue;
+    }
+    if ((url.protocol !== "https:" && url.protocol !== "http:") || url.username || url.password) continue;
+    nodes.push(text.slice(at, match.index));
+    nodes.push(el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, shown));
+    at = match.index + shown.length;
+  }
+  nodes.push(text.slice(at));
+  return nodes.filter((n) => n !== "");
+}
+
+// once calls f when calls to the returned function have paused for ms.
+export function once(f, ms) {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(f, ms);
+  };
+}

@@ -1,0 +1,157 @@
+// The list of messages of the conversation that is open.
+
+import { avatar, byId, dayName, el, linked, sameDay, time } from "./dom.js";
+
+const marks = {
+  sending: ["◌", "sending"],
+  sent: ["✓", "sent"],
+  accepted: ["✓", "accepted by the far side"],
+  delivered: ["✓✓", "delivered"],
+  displayed: ["✓✓", "seen"],
+  failed: ["!", "failed"],
+};
+
+// Groups of one person's messages are broken by a pause of five minutes.
+const pause = 5 * 60 * 1000;
+
+export class Log {
+  // own tells whether a message is the person's; reply is called to answer one.
+  constructor(own, reply) {
+    this.own = own;
+    this.reply = reply;
+    this.list = byId("log");
+    this.scroll = byId("scroll");
+    this.pill = byId("pill");
+    this.nodes = new Map();
+    this.scroll.addEventListener("scroll", () => this.atEnd() && this.seen());
+    this.pill.addEventListener("click", () => this.toEnd());
+    new ResizeObserver(() => this.stick && this.toEnd()).observe(this.scroll);
+  }
+
+  // show fills the list with a conversation.
+  show(conv) {
+    this.conv = conv;
+    this.line = conv.unread > 0 ? conv.read : Infinity;
+    this.nodes.clear();
+    this.list.setAttribute("aria-busy", "true");
+    this.list.replaceChildren(...conv.messages.map((m, i) => this.node(m, conv.messages[i - 1])));
+    this.list.removeAttribute("aria-busy");
+    this.toEnd();
+  }
+
+  // more puts older messages on top and keeps what is in view where it is.
+  more(count) {
+    const height = this.scroll.scrollHeight;
+    const { messages } = this.conv;
+    const added = messages.slice(0, count).map((m, i) => this.node(m, messages[i - 1]));
+    this.list.prepend(...added);
+    if (messages[count]) this.rebuild(count);
+    this.scroll.scrollTop += this.scroll.scrollHeight - height;
+  }
+
+  // put shows the message at a place of the conversation, new or changed.
+  put(index, isNew) {
+    const m = this.conv.messages[index];
+    const atEnd = this.atEnd();
+    this.rebuild(index);
+    if (index + 1 < this.conv.messages.length) this.rebuild(index + 1);
+    if (!isNew) {
+      if (atEnd) this.toEnd();
+      return;
+    }
+    if (atEnd || this.own(m)) this.toEnd();
+    else this.pill.hidden = false;
+  }
+
+  rebuild(index) {
+    const { messages } = this.conv;
+    const old = this.nodes.get(messages[index].seq);
+    const node = this.node(messages[index], messages[index - 1]);
+    if (old) {
+      const focused = old.contains(document.activeElement);
+      old.replaceWith(node);
+      if (focused) node.querySelector("button")?.focus();
+      return;
+    }
+    const next = messages.slice(index + 1).find((m) => this.nodes.has(m.seq));
+    this.list.insertBefore(node, next ? this.nodes.get(next.seq) : null);
+  }
+
+  atEnd() {
+    return this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < 60;
+  }
+
+  toEnd() {
+    this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.seen();
+  }
+
+  seen() {
+    this.pill.hidden = true;
+  }
+
+  node(m, before) {
+    const own = this.own(m);
+    const newDay = !before || !sameDay(before.time, m.time);
+    const unread = !own && m.seq > this.line && (!before || before.seq <= this.line || this.own(before)) && !this.lineDrawn(m);
+    const follows =
+      before && !newDay && !unread && before.from === m.from && before.name === m.name &&
+      (before.thread || "") === (m.thread || "") && m.time - before.time < pause;
+    const item = el("li", { class: `item${follows ? " follows" : ""}${own ? " own" : ""}` });
+    if (newDay) item.append(el("div", { class: "day", role: "separator" }, el("span", {}, dayName(m.time))));
+    if (unread) item.append(el("div", { class: "day fresh", role: "separator" }, el("span", {}, "New")));
+    item.append(
+      el("article", { class: "message" },
+        follows ? el("span", { class: "gutter", "aria-hidden": "true" }, time(m.time)) : avatar(m.name || m.from, m.from),
+        el("div", { class: "body" }, follows ? el("span", { class: "unseen" }, `${m.name || m.from}: `) : this.head(m), this.thread(m), ...this.content(m), this.mark(m, own)),
+        this.tools(m)));
+    this.nodes.set(m.seq, item);
+    return item;
+  }
+
+  // lineDrawn tells whether an earlier message already has the "New" line.
+  lineDrawn(m) {
+    return this.conv.messages.some((o) => o.seq > this.line && o.seq < m.seq && !this.own(o));
+  }
+
+  head(m) {
+    const address = m.from.replace(/^web:u\//, "@");
+    const named = m.name && m.name !== m.from;
+    return el("header", { class: "head" },
+      el("bdi", { class: "name" }, named ? m.name : address),
+      named && address !== `@${m.name}` ? el("bdi", { class: "address muted" }, address) : "",
+      m.automatic ? el("span", { class: "tag" }, "automatic") : "",
+      time(m.time));
+  }
+
+  thread(m) {
+    if (!m.thread) return "";
+    const root = this.conv.messages.find((o) => o.anchor === m.thread && o.seq !== m.seq && !o.thread);
+    const words = root ? `${root.name || root.from}: ${root.text}` : "";
+    return el("p", { class: "thread muted", title: "This stands in a thread of the network it came from" },
+      "↳ thread ", words ? el("bdi", {}, words.slice(0, 80)) : "");
+  }
+
+  content(m) {
+    const text = el("p", { class: "text", dir: "auto" }, ...linked(m.text || ""));
+    return m.title ? [el("p", { class: "subject", dir: "auto" }, m.title), text] : [text];
+  }
+
+  mark(m, own) {
+    if (!own || !m.mark) return "";
+    const [sign, words] = marks[m.mark] || ["", m.mark];
+    if (m.mark === "failed") {
+      const reason = (m.reason || "").split("\n").join("; ");
+      return el("p", { class: "mark failed", title: reason }, `${sign} failed${reason ? ": " : ""}`, el("bdi", {}, reason));
+    }
+    return el("p", { class: `mark ${m.mark}`, title: words }, el("span", { "aria-hidden": "true" }, sign), el("span", { class: "mark-words" }, words));
+  }
+
+  tools(m) {
+    if (!m.anchor) return "";
+    const button = el("button", { class: "quiet tool", type: "button" }, "Reply");
+    button.setAttribute("aria-label", `Reply to ${m.name || m.from} in the thread`);
+    button.addEventListener("click", () => this.reply(m));
+    return button;
+  }
+}
