@@ -10,13 +10,13 @@ package sdk
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/sdk/wire"
 )
 
 // Connector joins one chat network to the bridge.
@@ -80,11 +80,11 @@ func (s Settings) Decode(v any) error { return json.Unmarshal(s.JSON, v) }
 
 // Errors that a Host returns, for errors.Is.
 var (
-	ErrConflict = errors.New("state: changed meanwhile")                 // State.Put, State.Delete: another revision is there
-	ErrNotFound = errors.New("not found")                                // State.Get, Media.Open
-	ErrRefused  = errors.New("no route takes this message")              // Put, Accepts: it will never be taken
-	ErrBusy     = errors.New("the bridge cannot store it now")           // Put: say so to the network, so that it tries again
-	ErrClosed   = errors.New("the host is gone or the stream is closed") // any
+	ErrConflict = wire.ErrConflict // State.Put, State.Delete: another revision is there
+	ErrNotFound = wire.ErrNotFound // State.Get, Media.Open
+	ErrRefused  = wire.ErrRefused  // Put, Accepts: it will never be taken
+	ErrBusy     = wire.ErrBusy     // Put: say so to the network, so that it tries again
+	ErrClosed   = wire.ErrClosed   // any
 )
 
 // Host is what a connector may ask of the bridge. Its methods may be called
