@@ -83,8 +83,8 @@ func (d *Door) Handle(pattern string, h http.Handler) { d.mux.Handle(pattern, h)
 // Connectors sets how the door finds the connectors that serve HTTP.
 func (d *Door) Connectors(find Lookup) { d.lookup = find }
 
-// Pages sets the names of the connectors that the front page links to, in
-// order. It may be called at any time and from several goroutines.
+// Pages sets what gives the names of the connectors that the front page links
+// to, in order. names is called for each request, from several goroutines.
 func (d *Door) Pages(names func() []string) { d.pages = names }
 
 // Health sets what /healthz (is the process sound?) and /readyz (does it take
