@@ -49,7 +49,11 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request, p person) {
 		return
 	}
 	for _, m := range missed {
-		if st.send(notice{0, "message", m.view()}) != nil {
+		id := m.Rev
+		if id > from { // something before it may be under way
+			id = 0
+		}
+		if st.send(notice{id, "message", m.view()}) != nil {
 			return
 		}
 	}

@@ -216,7 +216,7 @@ func (c *conversation) before(seq, since int64, n int) (list []*message, more bo
 	start, _ := slices.BinarySearchFunc(c.list, since, bySeq)
 	start = min(start, end)
 	from := max(start, end-n)
-	return slices.Clone(c.list[from:end]), from > start
+	return append([]*message{}, c.list[from:end]...), from > start
 }
 
 // changed returns what has a Rev above rev, and counts what is unread.

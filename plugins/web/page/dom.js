@@ -16,13 +16,13 @@ export function el(name, attributes = {}, ...children) {
 // hue gives the same colour class for the same address.
 function hue(text) {
   let h = 7;
-  for (const c of text) h = (h * 31 + c.codePointAt(0)) >>> 0;
-  return h % 10;
+  for (const c of text) h = Math.imul(h ^ c.codePointAt(0), 2654435761) >>> 0;
+  return (h >>> 8) % 10;
 }
 
 // avatar is a person's initials on their colour.
 export function avatar(name, address) {
-  const words = name.replace(/^[a-z]+:/i, "").split(/[\s._@-]+/).filter(Boolean);
+  const words = name.replace(/^[a-z]+:/i, "").replace(/@.*/, "").split(/[\s._-]+/).filter(Boolean);
   const first = (w) => (w ? [...w][0].toUpperCase() : "");
   const initials = words.length > 1 ? first(words[0]) + first(words[1]) : [...(words[0] || "?")].slice(0, 2).join("");
   return el("span", { class: `avatar hue${hue(address || name)}`, "aria-hidden": "true" }, initials.toUpperCase());
