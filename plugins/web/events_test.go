@@ -74,6 +74,9 @@ func TestResumeUnderLoad(t *testing.T) {
 		}
 		page := eve.listen("0", last)
 		for range 7 {
+			if len(seen) == speakers*each {
+				break
+			}
 			select {
 			case e := <-page.events:
 				if e.id != "" {

@@ -60,7 +60,7 @@ func readSettings(s sdk.Settings) (settings, error) {
 	}
 	for _, r := range set.Rooms {
 		if name, err := checkName(r); err != nil || name != r {
-			return set, fmt.Errorf("settings: rooms: %q is not a room name; give lower-case letters, digits, - _ and .", r)
+			return set, fmt.Errorf("settings: rooms: %q is not a room name; give lower-case letters, digits, and - _ . between them", r)
 		}
 	}
 	switch {
