@@ -23,7 +23,11 @@ export class Log {
     this.scroll = byId("scroll");
     this.pill = byId("pill");
     this.nodes = new Map();
-    this.scroll.addEventListener("scroll", () => this.atEnd() && this.seen());
+    this.stick = true; // stay at the end when the view changes its size
+    this.scroll.addEventListener("scroll", () => {
+      this.stick = this.atEnd();
+      if (this.stick) this.seen();
+    });
     this.pill.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.stick && this.toEnd()).observe(this.scroll);
   }
