@@ -47,7 +47,8 @@ func tail(cmd *cobra.Command, path string, f httpd.Filter) error {
 	defer release()
 	out := cmd.OutOrStdout()
 	client := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock"))
-	return client.Tail(ctx, f, nil, func(line []byte) error {
+	following := func() { fmt.Fprintln(cmd.ErrOrStderr(), "following; Ctrl-C ends it") }
+	return client.Tail(ctx, f, following, func(line []byte) error {
 		if f.Body {
 			_, err := fmt.Fprintf(out, "%s\n", line)
 			return err

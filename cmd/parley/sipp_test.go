@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A sippPhone is sipp at one local port: it registers, sends, and receives.
+type sippPhone struct {
+	t              *testing.T
+	dir            string
+	user, password string
+	transport      string // sipp's: u1 or t1
+	local, bridge  int
+	uas            *proc
+}
+
+func (s *sippPhone) run(scenario string, fields ...string) {
+	s.t.Helper()
+	record := append([]string{s.user, fmt.Sprintf("[authentication username=%s password=%s]", s.user, s.password)}, fields...)
+	csv := write(s.t, s.dir, s.user+".csv", "SEQUENTIAL\n"+strings.Join(record, ";")+"\n")
+	out, err := exec.Command("sipp", at(s.bridge), "-sf", testdata(s.t, "sipp/"+scenario), "-inf", csv,
+		"-i", "127.0.0.1", "-p", strconv.Itoa(s.local), "-t", s.transport, "-m", "1",
+		"-timeout", "20s", "-timeout_error", "-nostdin").CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("sipp %s: %v\n%s", scenario, err, out)
+	}
+}
+
+// register registers the phone at its port. sipp ends afterwards, so over UDP
+// listen can take its place.
+func (s *sippPhone) register() { s.t.Helper(); s.run("register.xml") }
+
+// send sends one MESSAGE and wants 202.
+func (s *sippPhone) send(to, text string) { s.t.Helper(); s.run("message.xml", to, text) }
+
+// listen answers MESSAGE with 200 at the phone's port from now on.
+func (s *sippPhone) listen() {
+	s.t.Helper()
+	log := s.dir + "/" + s.user + ".got"
+	s.uas = start(s.t, "sipp "+s.user, exec.Command("sh", "-c", fmt.Sprintf(
+		// tail follows the log, which sipp makes when the first message comes
+		"touch %[1]s; sipp -sf %[2]s -i 127.0.0.1 -p %[3]d -t %[4]s -nostdin -trace_logs -log_file %[1]s >/dev/null 2>&1 & exec tail -n +1 -F %[1]s",
+		log, testdata(s.t, "sipp/receive.xml"), s.local, s.transport)))
+}

@@ -1,0 +1,119 @@
+// Package config reads bridge.toml into a typed, defaulted and validated tree.
+// All mistakes are found at once, each with its line, its key path and a way
+// out. A connector's own keys are passed on unread: its schema checks them.
+package config
+
+import (
+	"encoding/json"
+	"log/slog"
+	"time"
+)
+
+// Config is a whole bridge.toml.
+type Config struct {
+	File    string // where it was read from
+	Bus     Bus
+	SIP     SIP
+	HTTP    HTTP
+	Plugins map[string]Plugin // by instance name
+	Routes  []Route
+
+	lines map[string]int
+}
+
+// Bus is the [bus] table.
+type Bus struct {
+	Data        string // store folder; relative to the file's folder
+	Durability  string // fsync, interval or memory
+	URL         string // of external NATS servers; empty means embedded
+	Credentials string // file with NATS credentials for URL
+	TrustSync   bool   // start although the servers' sync mode can't be read
+	Replicas    int    // of the streams on external servers
+	Retention   Retention
+}
+
+// Retention is the [bus.retention] table.
+type Retention struct {
+	Expiry time.Duration // a message fails when it was not delivered by then
+	IDs    int           // ids kept to recognise repetitions
+}
+
+// SIP is the [sip] table.
+type SIP struct {
+	Domains  []string // aliases of one domain; the first is canonical
+	Realm    string   // of digest authentication
+	Listen   []string // network:host:port, network udp or tcp
+	Accounts []Account
+}
+
+// Account is one [[sip.account]].
+type Account struct {
+	User     string
+	Password Secret
+}
+
+// HTTP is the [http] table.
+type HTTP struct {
+	Listen   string // host:port
+	Password Secret
+}
+
+// Plugin is one [plugins.NAME] table.
+type Plugin struct {
+	Name     string          // instance name
+	Use      string          // bundled connector
+	Command  []string        // argv of an external connector
+	SHA256   string          // of the external executable, hex; empty means unpinned
+	Settings json.RawMessage // the connector's own keys, secrets resolved
+}
+
+// Route is one [[route]].
+type Route struct {
+	Name, Mode string
+	SIP        string
+	Members    []string
+	To         []string
+	Via        string
+}
+
+// Secret is a value that is never shown.
+type Secret struct{ value string }
+
+// NewSecret returns a secret.
+func NewSecret(value string) Secret { return Secret{value} }
+
+// Reveal returns the value.
+func (s Secret) Reveal() string { return s.value }
+
+// String hides the value.
+func (s Secret) String() string {
+	if s.value == "" {
+		return ""
+	}
+	return "(secret)"
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue hides the value from logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the value from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Default returns what an empty bridge.toml means.
+func Default() *Config {
+	return &Config{
+		Bus: Bus{
+			Data: "data", Durability: "fsync", Replicas: 3,
+			Retention: Retention{Expiry: 7 * 24 * time.Hour, IDs: 2_000_000},
+		},
+		SIP: SIP{
+			Domains: []string{"127.0.0.1", "localhost"},
+			Listen:  []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"},
+		},
+		HTTP:    HTTP{Listen: "127.0.0.1:8025"},
+		Plugins: map[string]Plugin{},
+	}
+}

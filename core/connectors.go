@@ -1,0 +1,181 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"parley.im/bus"
+	"parley.im/bus/event"
+	"parley.im/core/config"
+	"parley.im/core/deliver"
+	"parley.im/core/plughost"
+	"parley.im/plugins/sdk"
+)
+
+// startPatience is how long the host waits for a connector before it goes on
+// without it.
+const startPatience = 5 * time.Second
+
+// A connector is one connector instance: its process, the stage that delivers
+// to it, and what it may ask of the host.
+type connector struct {
+	name    string
+	process *plughost.Connector
+	stage   *deliver.Stage
+
+	mu   sync.Mutex
+	last sdk.Description // known from an earlier run, until it comes up
+}
+
+// describe returns what the connector said of itself last.
+func (c *connector) describe() sdk.Description {
+	if d := c.process.Description(); d.Network != "" {
+		return d
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+func (c *connector) abilities() deliver.Abilities {
+	d := c.describe()
+	return deliver.Abilities{
+		Kinds: d.Kinds, Types: d.Types, MaxBytes: int64(d.MaxBytes),
+		Outstanding: d.Gate.Outstanding, Every: d.Gate.Every, Find: d.Find,
+	}
+}
+
+// startConnectors starts the configured connectors as the lowest layer and
+// waits a little for them. One that does not come up keeps its messages
+// waiting and stops nobody else, if an earlier run knows its schemes.
+func (h *Host) startConnectors(ctx context.Context, s *stack) error {
+	known, err := h.bus.Bucket(ctx, "descriptions")
+	if err != nil {
+		return err
+	}
+	sockets, err := socketDir(h.Config)
+	if err != nil {
+		return err
+	}
+	var runs []func(context.Context) error
+	for name, p := range h.Config.Plugins {
+		c, err := h.newConnector(ctx, name, p, sockets)
+		if err != nil {
+			return err
+		}
+		h.connectors[name] = c
+		runs = append(runs, c.process.Run)
+	}
+	if len(runs) > 0 {
+		s.start(ctx, "connectors", runs...)
+	}
+	deadline, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for _, c := range h.connectors {
+		select {
+		case <-c.process.Ready():
+			err = remember(ctx, known, c)
+		case <-deadline.Done():
+			err = h.recall(ctx, known, c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Host) newConnector(ctx context.Context, name string, p config.Plugin, sockets string) (*connector, error) {
+	state, err := h.bus.Bucket(ctx, "state-"+name)
+	if err != nil {
+		return nil, err
+	}
+	c := &connector{name: name}
+	c.process = plughost.New(plughost.Config{
+		Name: name, Command: pluginCommand(p, h.Executable), SHA256: p.SHA256, Settings: p.Settings,
+		SocketDir: sockets, Log: h.Log,
+	}, &backend{h: h, c: c, state: stateBucket{state}, media: mediaStore{h.bus.Media()}})
+	c.stage = h.newStage(name, c.process, c.abilities)
+	c.process.OnUp(c.stage.WakeAll)
+	return c, nil
+}
+
+// pluginCommand returns the command line of a connector: its own, or this
+// program's for a bundled one.
+func pluginCommand(p config.Plugin, executable string) []string {
+	if len(p.Command) > 0 {
+		return p.Command
+	}
+	return []string{executable, "plugin", "serve", p.Use}
+}
+
+func remember(ctx context.Context, known *bus.Bucket, c *connector) error {
+	v, err := json.Marshal(c.process.Description())
+	if err != nil {
+		return err
+	}
+	if old, err := known.Get(ctx, c.name); err == nil && string(old.Value) == string(v) {
+		return nil
+	}
+	_, err = known.Set(ctx, c.name, v)
+	return err
+}
+
+func (h *Host) recall(ctx context.Context, known *bus.Bucket, c *connector) error {
+	why := c.process.State()
+	e, err := known.Get(ctx, c.name)
+	if errors.Is(err, bus.ErrNotFound) {
+		return fmt.Errorf("plugins.%s: the connector does not start (%s), and no earlier run knows what it can do", c.name, why.Err)
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h.Log.Error("connector does not start; its messages wait", "connector", c.name, "err", why.Err)
+	return json.Unmarshal(e.Value, &c.last)
+}
+
+// backend is what a connector may ask of the host.
+type backend struct {
+	h     *Host
+	c     *connector
+	state sdk.State
+	media sdk.Media
+}
+
+// Put stores a message that came in by the connector.
+func (b *backend) Put(ctx context.Context, in event.Inbound) (string, error) {
+	return b.h.put(ctx, b.c, in)
+}
+
+// Signal passes on that somebody is composing.
+func (b *backend) Signal(ctx context.Context, t event.Typing) error {
+	t.Connector, t.Time = b.c.name, time.Now()
+	t.Lane = b.h.tokens.Inbound(t.Sender, t.Recipient, "")
+	return b.h.bus.Signal(ctx, t)
+}
+
+// Report stores what the network said later about a delivery.
+func (b *backend) Report(ctx context.Context, r event.Report) error {
+	return b.c.stage.Report(ctx, r)
+}
+
+// Accepts tells whether a message would be routed.
+func (b *backend) Accepts(ctx context.Context, sender, recipient event.Address) error {
+	in := event.Inbound{Envelope: event.Envelope{Origin: b.c.name, Sender: sender, Recipient: recipient}}
+	if _, err := b.h.find(ctx, &in); err != nil {
+		return fmt.Errorf("%w: %w", sdk.ErrRefused, err)
+	}
+	return nil
+}
+
+// State returns the connector's own key-value store.
+func (b *backend) State() sdk.State { return b.state }
+
+// Media returns the store of large bodies.
+func (b *backend) Media() sdk.Media { return b.media }

@@ -1,0 +1,87 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/core/config"
+	"parley.im/core/deliver"
+	"parley.im/core/route"
+	"parley.im/core/sipedge"
+)
+
+func edgeConfig(c *config.Config, k kept, log *slog.Logger) sipedge.Config {
+	e := sipedge.Config{Domains: c.SIP.Domains, Realm: c.SIP.Realm, NonceKey: k.nonce, Bindings: k.bindings, Log: log}
+	for _, l := range c.SIP.Listen {
+		network, address, _ := strings.Cut(l, ":")
+		e.Listen = append(e.Listen, sipedge.Listener{Network: network, Address: address})
+	}
+	for _, a := range c.SIP.Accounts {
+		e.Accounts = append(e.Accounts, sipedge.Account{User: a.User, Password: a.Password.Reveal()})
+	}
+	return e
+}
+
+// edgeHost is what the SIP edge may ask of the host.
+type edgeHost struct{ h *Host }
+
+// Put stores a message that came in by SIP.
+func (e edgeHost) Put(ctx context.Context, in event.Inbound) error {
+	if e.h.draining.Load() {
+		return errors.New("the bridge is stopping")
+	}
+	d, err := e.h.find(ctx, &in)
+	if err != nil {
+		return err
+	}
+	return e.h.store(ctx, in, d)
+}
+
+// Stored tells whether a message is stored already.
+func (e edgeHost) Stored(id string) bool {
+	_, ok := e.h.bus.Stored(id)
+	return ok
+}
+
+// Check tells whether a route takes a message.
+func (e edgeHost) Check(ctx context.Context, from, to event.Address) error {
+	in := event.Inbound{Envelope: event.Envelope{Origin: event.BuiltinSIP, Sender: from, Recipient: to}}
+	_, err := e.h.find(ctx, &in)
+	switch {
+	case errors.Is(err, route.ErrForbidden):
+		return fmt.Errorf("%w: %w", sipedge.ErrForbidden, err)
+	case errors.Is(err, route.ErrNoRoute):
+		return fmt.Errorf("%w: %w", sipedge.ErrNoRoute, err)
+	}
+	return err
+}
+
+// Registered wakes what waits for a phone.
+func (e edgeHost) Registered(aor event.Address) { e.h.sip.Wake(aor) }
+
+// edgeSink delivers to phones.
+type edgeSink struct{ h *Host }
+
+// Deliver hands a message to the edge, with its body in memory.
+func (s edgeSink) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	var err error
+	if d.Content, err = s.h.bus.Load(ctx, d.Content); err != nil {
+		return event.Receipt{}, event.Retry(event.ScopeMessage, 0, err)
+	}
+	return s.h.edge.Deliver(ctx, d)
+}
+
+// Find can't tell: SIP has no way to ask. The repetition carries the same
+// Call-ID, CSeq and branch, by which a phone may know it.
+func (s edgeSink) Find(context.Context, event.Delivery, time.Time) (event.Receipt, bool, error) {
+	return event.Receipt{}, false, errors.New("SIP can't tell")
+}
+
+func sipAbilities() deliver.Abilities {
+	return deliver.Abilities{Kinds: []event.Kind{event.KindMessage}, Outstanding: 1}
+}

@@ -1,0 +1,189 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"parley.im/bus"
+	"parley.im/bus/event"
+	"parley.im/core/conversation"
+	"parley.im/core/route"
+	"parley.im/plugins/sdk"
+)
+
+// maxHops is how many bridges a message may cross when it does not say.
+const maxHops = 16
+
+// put checks and stores a message that came in by a connector, and returns its
+// id once it is stored.
+func (h *Host) put(ctx context.Context, c *connector, in event.Inbound) (string, error) {
+	if h.draining.Load() {
+		return "", fmt.Errorf("%w: the bridge is stopping", sdk.ErrBusy)
+	}
+	if in.NativeID == "" {
+		return "", fmt.Errorf("%w: a message without a native id could not be told from its repetition", sdk.ErrRefused)
+	}
+	in.Origin = c.name
+	in.ID = event.InboundID(c.name, in.NativeID)
+	in.Time = time.Now()
+	if in.Kind == "" {
+		in.Kind = event.KindMessage
+	}
+	if in.Hops == 0 {
+		in.Hops = maxHops
+	}
+	for _, a := range []event.Address{in.Sender, in.Recipient} {
+		if err := a.Check(); err != nil {
+			return "", fmt.Errorf("%w: %w", sdk.ErrRefused, err)
+		}
+	}
+	d, err := h.find(ctx, &in)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", sdk.ErrRefused, err)
+	}
+	return in.ID, stateError(h.store(ctx, in, d))
+}
+
+// store stores an Inbound that a route takes.
+func (h *Host) store(ctx context.Context, in event.Inbound, d route.Decision) error {
+	in.Lane = h.tokens.Inbound(in.Sender, in.Recipient, in.Thread)
+	in.Conversation = h.tokens.Conversation(d.Route, d.Participants)
+	_, err := h.bus.Publish(ctx, in)
+	if err != nil {
+		h.Log.Error("message refused: it could not be stored", "message", in.ID, "origin", in.Origin, "err", err)
+		return err
+	}
+	h.Log.Info("stored", "message", in.ID, "origin", in.Origin, "native", in.NativeID, "route", d.Route)
+	return nil
+}
+
+// find asks the table where in goes. It canonicalises a SIP recipient and
+// looks up the conversation of a thread first.
+func (h *Host) find(ctx context.Context, in *event.Inbound) (route.Decision, error) {
+	if s := in.Recipient.Scheme(); s == "sip" || s == "sips" {
+		aor, err := h.edge.AOR(string(in.Recipient))
+		if err != nil {
+			return route.Decision{}, fmt.Errorf("%w: %w", route.ErrNoRoute, err)
+		}
+		in.Recipient = aor
+	}
+	m := route.Message{Connector: in.Origin, Sender: in.Sender, SenderName: in.SenderName, Recipient: in.Recipient}
+	if in.Thread != "" && in.Origin != event.BuiltinSIP {
+		known, _, found, err := h.talks.ByThread(ctx, in.Origin, in.Recipient, in.Thread)
+		if err != nil {
+			return route.Decision{}, fmt.Errorf("look up the thread: %w", err)
+		}
+		if found {
+			m.Known = &route.Known{Route: known.Route, Correspondent: known.Correspondent}
+		}
+	}
+	return h.table.Find(m)
+}
+
+// route reads INBOUND in stream order and stores an Outbound for each target.
+func (h *Host) route(ctx context.Context) error {
+	c, err := h.bus.Consume(ctx, bus.ConsumeConfig{
+		Name: "route", Stream: bus.Inbounds, MaxPending: 256, AckWait: time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for {
+		m, err := c.Next(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		in, ok := m.Event.(event.Inbound)
+		if !ok {
+			h.Log.Error("passed over an event that this version does not understand; it stays in the stream", "sequence", m.Seq, "err", m.Err)
+			continue
+		}
+		if !h.insist(ctx, in.ID, func() error { return h.assign(ctx, in) }) {
+			return nil
+		}
+		_ = m.Ack()
+	}
+}
+
+// insist repeats f until it succeeds or ctx ends.
+func (h *Host) insist(ctx context.Context, message string, f func() error) bool {
+	for {
+		err := f()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil {
+			h.Log.Warn("message not routed yet", "message", message, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// assign stores one Outbound for each target of in. One that no route takes
+// any more, because the routes were changed after it was stored, fails.
+func (h *Host) assign(ctx context.Context, in event.Inbound) error {
+	d, err := h.find(ctx, &in)
+	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {
+		return h.unroutable(ctx, in, err)
+	}
+	if err != nil {
+		return err
+	}
+	if in.Hops <= 1 {
+		return h.unroutable(ctx, in, errors.New("it has crossed too many bridges"))
+	}
+	token := h.tokens.Conversation(d.Route, d.Participants)
+	if d.Correspondent != "" {
+		if err := h.talks.Remember(ctx, token, conversation.Known{Route: d.Route, Correspondent: d.Correspondent}); err != nil {
+			return fmt.Errorf("remember the conversation: %w", err)
+		}
+	}
+	for _, t := range d.Targets {
+		if _, err := h.bus.Publish(ctx, h.outbound(in, d, token, t)); err != nil {
+			return err
+		}
+	}
+	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(d.Targets))
+	return nil
+}
+
+func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t route.Target) event.Outbound {
+	o := event.Outbound{
+		ID: event.OutboundID(in.ID, t.Address, 1), Time: time.Now(), Inbound: in.ID, Connector: t.Connector,
+		Target: t.Address, From: t.From, FromName: t.FromName, Generation: 1, Route: d.Route,
+		Lane: h.tokens.Lane(d.Route, token, t.Address), Envelope: in.Envelope, Content: in.Content,
+	}
+	o.Conversation = token
+	o.Hops--
+	return o
+}
+
+// unroutable keeps a message that can go nowhere as a dead letter and says so.
+func (h *Host) unroutable(ctx context.Context, in event.Inbound, why error) error {
+	o := event.Outbound{
+		ID: event.OutboundID(in.ID, "", 1), Time: in.Time, Inbound: in.ID, Connector: in.Origin, Generation: 1,
+		Lane: in.Lane, Envelope: in.Envelope, Content: in.Content,
+	}
+	now := time.Now()
+	dead := event.Dead{DeadID: event.DeadID(o.ID), At: now, Reason: event.ReasonPermanent, Detail: why.Error(), Outbound: o}
+	if _, err := h.bus.Publish(ctx, dead); err != nil {
+		return err
+	}
+	st := o.Status(event.Failed, now)
+	st.Reason, st.Detail = dead.Reason, dead.Detail
+	if _, err := h.bus.Publish(ctx, st); err != nil {
+		return err
+	}
+	h.Log.Warn("failed", "message", in.ID, "reason", dead.Reason, "err", why)
+	return nil
+}
