@@ -211,6 +211,23 @@ func (p *Process) Close(ctx context.Context) error {
 	return err
 }
 
+// Abandon does what a host does that dies: it lets go of the process without a
+// word. It returns nil when the process has ended by itself before ctx ended;
+// else it is killed. It is for tests of connectors.
+func (p *Process) Abandon(ctx context.Context) error {
+	p.fail(errors.New("abandoned"))
+	p.child.closeInput()
+	_ = p.conn.Close()
+	var err error
+	select {
+	case <-p.child.ended:
+	case <-ctx.Done():
+		err = fmt.Errorf("%s: still runs although its host is gone", p.name)
+	}
+	p.Kill()
+	return err
+}
+
 // Kill ends the process at once, if it still runs, and releases what belongs
 // to it. It returns when all of that is gone. It may be called again.
 func (p *Process) Kill() {

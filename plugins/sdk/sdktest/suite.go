@@ -1,0 +1,174 @@
+package sdktest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
+	"parley.im/plugins/sdk/client"
+)
+
+// Options say what is tested and with what.
+type Options struct {
+	Command  []string        // executable and its arguments
+	Settings json.RawMessage // its table in bridge.toml; nil means empty
+	Target   event.Address   // to which the deliveries go
+	Network  Network         // the chat network; nil leaves out what needs eyes or a voice there
+	Log      *slog.Logger    // gets what the connector logs; nil means nowhere
+	Patience time.Duration   // for each check; 30 s when zero
+}
+
+// Network is the chat network as its users see it. It outlives the connector.
+type Network interface {
+	// Arrived returns how many messages the target shows whose text contains
+	// part.
+	Arrived(ctx context.Context, part string) (int, error)
+	// Say lets a user of the network send text. id is the network's id of the
+	// message: saying the same again is what the network does when it repeats.
+	// It returns an error when the connector did not take the message, so that
+	// the network would repeat it. door reaches the connector's HTTP, whatever
+	// the host in the URL.
+	Say(ctx context.Context, door *http.Client, id, text string) error
+}
+
+// Check is one thing that a connector must do.
+type Check struct {
+	Name string // a sentence
+	Run  func(ctx context.Context) error
+}
+
+// Run runs all checks as subtests.
+func Run(t *testing.T, o Options) {
+	t.Helper()
+	for _, c := range Checks(o) {
+		t.Run(c.Name, func(t *testing.T) {
+			if err := c.Run(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Checks returns what a connector must do, to be run one after another. Each
+// starts processes of its own and leaves none behind.
+func Checks(o Options) []Check {
+	if o.Patience <= 0 {
+		o.Patience = 30 * time.Second
+	}
+	list := []struct {
+		name  string
+		needs bool
+		run   func(context.Context, *bench) error
+	}{
+		{"it describes itself, and its schema refuses an unknown key", true, describes},
+		{"a delivery gives a receipt", true, delivers},
+		{"a kind it does not know is refused for good", true, refusesKind},
+		{"hostile and huge messages do it no harm", true, survives},
+		{"it answers many deliveries at once", true, crowd},
+		{"it ends within three seconds when it is asked to", true, leaves},
+		{"it ends within three seconds when the host is gone", true, follows},
+		{"the same delivery again gives one message", o.Network != nil, repeats},
+		{"killed in the middle of a delivery, it knows afterwards what it did", o.Network != nil, recovers},
+		{"what comes in is stored once, also when the host was busy", o.Network != nil, comesIn},
+	}
+	var checks []Check
+	for _, c := range list {
+		if c.needs {
+			checks = append(checks, Check{c.name, func(ctx context.Context) error { return o.run(ctx, c.run) }})
+		}
+	}
+	return checks
+}
+
+// bench is what one check works with.
+type bench struct {
+	o       Options
+	dir     string
+	backend *Backend
+	run     string // makes texts and ids unique
+	last    int
+}
+
+func (o Options) run(ctx context.Context, f func(context.Context, *bench) error) error {
+	ctx, cancel := context.WithTimeout(ctx, o.Patience)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "sdktest-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{o: o, dir: dir, backend: NewBackend(), run: strconv.FormatInt(time.Now().UnixNano(), 36)}
+	return f(ctx, b)
+}
+
+// start starts a process; open also opens it.
+func (b *bench) start(ctx context.Context) (*client.Process, error) {
+	if len(b.o.Command) == 0 {
+		return nil, errors.New("no command")
+	}
+	log := b.o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return client.Start(ctx, client.Command{
+		Name: "tested", Path: b.o.Command[0], Args: b.o.Command[1:], SocketDir: b.dir,
+	}, log)
+}
+
+func (b *bench) open(ctx context.Context) (*client.Process, error) {
+	p, err := b.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Open(ctx, sdk.Settings{Instance: "tested", JSON: b.o.Settings}, b.backend); err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+// message returns a new delivery and the text by which it is recognised.
+func (b *bench) message() (event.Delivery, string) {
+	b.last++
+	id := event.OutboundID(b.run, b.o.Target, b.last)
+	text := "conformance " + id
+	return event.Delivery{
+		ID: id, Kind: event.KindMessage, Target: b.o.Target, From: "sip:ann@example.com", FromName: "Ann",
+		Sender: "sip:ann@example.com", SenderName: "Ann", Recipient: "sip:room@example.com",
+		Conversation: "conformance", Sent: time.Now(), Expires: time.Now().Add(time.Hour), Attempt: 1,
+		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(text)},
+	}, text
+}
+
+// door returns a client for the connector's HTTP.
+func door(p *client.Process) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", p.HTTPSocket())
+		},
+		DisableKeepAlives: true,
+	}}
+}
+
+// arrived checks how often the network shows text.
+func (b *bench) arrived(ctx context.Context, text string, least, most int) error {
+	n, err := b.o.Network.Arrived(ctx, text)
+	if err != nil {
+		return fmt.Errorf("ask the network: %w", err)
+	}
+	if n < least || n > most {
+		return fmt.Errorf("the network shows %q %d times; want %d to %d", text, n, least, most)
+	}
+	return nil
+}
