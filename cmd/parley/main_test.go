@@ -137,9 +137,9 @@ func TestTheTextComesFromArgumentsOrInput(t *testing.T) {
 }
 
 func TestWhereThePasswordComesFrom(t *testing.T) {
-	c := config.Default()
-	if len(c.SIP.Accounts) == 0 || len(c.SIP.Domains) == 0 {
-		t.Fatal("the default configuration has no account")
+	c, problems := config.Load("../../bridge.toml")
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
 	account := c.SIP.Accounts[0]
 	known := sipURI{user: account.User, host: c.SIP.Domains[0]}

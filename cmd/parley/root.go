@@ -47,9 +47,12 @@ func needsCommand(cmd *cobra.Command, _ []string) error {
 	return usage("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 }
 
+// defaultConfig is the configuration of a command that names none.
+const defaultConfig = "bridge.toml"
+
 // addConfig adds the flag that names the configuration.
 func addConfig(cmd *cobra.Command) *string {
-	return cmd.Flags().StringP("config", "c", "bridge.toml", "configuration `file`")
+	return cmd.Flags().StringP("config", "c", defaultConfig, "configuration `file`")
 }
 
 // logging is how a command logs.

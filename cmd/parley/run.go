@@ -78,14 +78,17 @@ func welcome(out io.Writer, s core.Summary, c *config.Config, executable string)
 			break
 		}
 	}
-	server := ""
+	flags, server := "", ""
+	if c.File != defaultConfig {
+		flags = " --config " + c.File
+	}
 	_, address, _ := strings.Cut(s.SIP[0], ":")
 	if _, port, err := net.SplitHostPort(address); err == nil && port != "5060" {
 		server = " --server " + address
 	}
 	fmt.Fprintf(out, "Try:\n")
-	fmt.Fprintf(out, "  %s send --from %s%s %s \"hello\"\n", name, s.Accounts[0], server, to)
-	fmt.Fprintf(out, "  %s tail\n", name)
+	fmt.Fprintf(out, "  %s send%s --from %s%s %s \"hello\"\n", name, flags, s.Accounts[0], server, to)
+	fmt.Fprintf(out, "  %s tail%s\n", name, flags)
 	fmt.Fprintf(out, "  a softphone: account %s, server %s, password as in %s\n", s.Accounts[0], address, c.File)
 }
 

@@ -54,7 +54,7 @@ Exit codes: 0 accepted (2xx), 1 refused, 2 wrong command line, 3 no answer.`,
 	f.StringVar(&s.password, "password", "", "password; others on this machine can see it")
 	f.StringVar(&s.passwordFile, "password-file", "", "`file` with the password")
 	f.DurationVar(&s.timeout, "timeout", 35*time.Second, "how long to wait for the final answer")
-	f.StringVarP(&s.config, "config", "c", "bridge.toml", "configuration `file` of a bridge on this machine")
+	f.StringVarP(&s.config, "config", "c", defaultConfig, "configuration `file` of a bridge on this machine")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s.to = args[0]
 		body, err := textOf(args[1:], cmd.InOrStdin())
