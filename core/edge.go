@@ -16,7 +16,7 @@ import (
 )
 
 func edgeConfig(c *config.Config, k kept, log *slog.Logger) sipedge.Config {
-	e := sipedge.Config{Domains: c.SIP.Domains, Realm: c.SIP.Realm, NonceKey: k.nonce, Bindings: k.bindings, Log: log}
+	e := sipedge.Config{Domains: c.SIP.Domains, Realm: c.SIP.Realm, Digest: c.SIP.Digest, NonceKey: k.nonce, Bindings: k.bindings, Log: log}
 	for _, l := range c.SIP.Listen {
 		network, address, _ := strings.Cut(l, ":")
 		e.Listen = append(e.Listen, sipedge.Listener{Network: network, Address: address})

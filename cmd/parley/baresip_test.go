@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 )
@@ -36,7 +37,7 @@ ctrl_tcp_listen 127.0.0.1:%d
 	write(t, dir, "accounts", fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_pass=%s;outbound=\"sip:127.0.0.1:%d;transport=%[3]s\";regint=120\n",
 		user, "127.0.0.1", transport, password, registrar))
 	write(t, dir, "contacts", fmt.Sprintf("\"Peer\" <%s>\n", peer))
-	b := &baresip{start(t, "baresip "+user, exec.Command("baresip", "-f", dir)), at(p[1])}
+	b := &baresip{start(t, "baresip "+user, exec.Command("baresip", "-s", "-f", dir)), at(p[1])}
 	b.says(`200 OK.*binding`)
 	b.do("contact_next", "")
 	return b
@@ -44,6 +45,14 @@ ctrl_tcp_listen 127.0.0.1:%d
 
 // send sends a text to the peer.
 func (b *baresip) send(text string) { b.t.Helper(); b.do("message", text) }
+
+// receives waits until the phone's SIP trace shows a text from an address: it
+// prints no messages of its own.
+func (b *baresip) receives(from, text string) {
+	b.t.Helper()
+	b.says(`^From:.*` + regexp.QuoteMeta("<"+from+">"))
+	b.says(`^` + regexp.QuoteMeta(text))
+}
 
 // do gives a command over the control port (JSON in a netstring).
 func (b *baresip) do(command, params string) {

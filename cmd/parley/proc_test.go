@@ -46,6 +46,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *proc {
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
+	cmd.Env = append(cmd.Environ(), "GORACE=atexit_sleep_ms=0") // a race build lingers otherwise
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)

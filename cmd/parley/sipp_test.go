@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -18,24 +19,28 @@ type sippPhone struct {
 	uas            *proc
 }
 
-func (s *sippPhone) run(scenario string, fields ...string) {
+func (s *sippPhone) run(scenario, uri string, fields ...string) {
 	s.t.Helper()
 	record := append([]string{s.user, fmt.Sprintf("[authentication username=%s password=%s]", s.user, s.password)}, fields...)
 	csv := write(s.t, s.dir, s.user+".csv", "SEQUENTIAL\n"+strings.Join(record, ";")+"\n")
 	out, err := exec.Command("sipp", at(s.bridge), "-sf", testdata(s.t, "sipp/"+scenario), "-inf", csv,
 		"-i", "127.0.0.1", "-p", strconv.Itoa(s.local), "-t", s.transport, "-m", "1",
-		"-timeout", "20s", "-timeout_error", "-nostdin").CombinedOutput()
+		"-auth_uri", uri, "-timeout", "20s", "-timeout_error", "-nostdin", "-trace_err", "-error_file", s.dir+"/errors").CombinedOutput()
 	if err != nil {
-		s.t.Fatalf("sipp %s: %v\n%s", scenario, err, out)
+		bad, _ := os.ReadFile(s.dir + "/errors")
+		s.t.Fatalf("sipp %s: %v\n%s\n%s", scenario, err, bad, out)
 	}
 }
 
 // register registers the phone at its port. sipp ends afterwards, so over UDP
 // listen can take its place.
-func (s *sippPhone) register() { s.t.Helper(); s.run("register.xml") }
+func (s *sippPhone) register() { s.t.Helper(); s.run("register.xml", "127.0.0.1") }
 
 // send sends one MESSAGE and wants 202.
-func (s *sippPhone) send(to, text string) { s.t.Helper(); s.run("message.xml", to, text) }
+func (s *sippPhone) send(to, text string) {
+	s.t.Helper()
+	s.run("message.xml", to+"@127.0.0.1", to, text)
+}
 
 // listen answers MESSAGE with 200 at the phone's port from now on.
 func (s *sippPhone) listen() {

@@ -42,6 +42,7 @@ type Retention struct {
 type SIP struct {
 	Domains  []string // aliases of one domain; the first is canonical
 	Realm    string   // of digest authentication
+	Digest   []string // algorithms offered, in this order
 	Listen   []string // network:host:port, network udp or tcp
 	Accounts []Account
 }
@@ -111,6 +112,7 @@ func Default() *Config {
 		},
 		SIP: SIP{
 			Domains: []string{"127.0.0.1", "localhost"},
+			Digest:  []string{"SHA-256", "MD5"},
 			Listen:  []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"},
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:8025"},

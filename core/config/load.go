@@ -97,6 +97,7 @@ func (r *reader) sip(t *table) {
 	s := &r.c.SIP
 	t.texts("domains", &s.Domains)
 	t.text("realm", &s.Realm)
+	t.texts("digest", &s.Digest)
 	t.texts("listen", &s.Listen)
 	for _, t := range t.tables("account") {
 		var a Account
@@ -178,6 +179,9 @@ func (r *reader) check() {
 	}
 	if len(c.SIP.Domains) == 0 {
 		r.problem("sip.domains", "empty; give the domain of your SIP users")
+	}
+	if len(c.SIP.Digest) == 0 || slices.ContainsFunc(c.SIP.Digest, func(a string) bool { return a != "SHA-256" && a != "MD5" }) {
+		r.problem("sip.digest", "%q; give \"SHA-256\", \"MD5\" or both, the one to offer first in front", c.SIP.Digest)
 	}
 	for name, p := range c.Plugins {
 		path := "plugins." + name

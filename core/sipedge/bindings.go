@@ -1,0 +1,176 @@
+package sipedge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parley.im/bus/event"
+)
+
+// maxBindings is how many phones one account has at most; a further one takes
+// the place of the one that expires first.
+const maxBindings = 16
+
+// Bindings keeps registrations over a restart: one opaque value for each AOR.
+// Its methods are called from several goroutines, for one AOR one at a time.
+type Bindings interface {
+	// Save stores the value of an AOR and returns when it is stored. An empty
+	// value removes it.
+	Save(ctx context.Context, aor event.Address, value []byte) error
+	// Load returns all values.
+	Load(ctx context.Context) (map[event.Address][]byte, error)
+}
+
+// binding is one phone of an account (RFC 3261, section 10). Only suspended
+// changes after it is made: a refresh replaces the binding.
+type binding struct {
+	Contact  string
+	Instance string `json:",omitempty"` // of RFC 5626, with its reg-id
+	CallID   string
+	CSeq     uint32
+	Expires  time.Time
+	Path     path
+
+	suspended bool // it did not answer; guarded by its phones' mu
+}
+
+// is tells whether two bindings are of the same phone.
+func (b *binding) is(o *binding) bool {
+	return b.Contact == o.Contact || b.Instance != "" && b.Instance == o.Instance
+}
+
+// phones are the bindings of one account.
+type phones struct {
+	aor  event.Address
+	gate chan struct{} // held while a delivery waits for answers
+
+	changing sync.Mutex // held while they change and are saved
+	mu       sync.Mutex
+	all      []*binding
+}
+
+// registrar has the phones of all accounts.
+type registrar struct {
+	store  Bindings
+	phones map[event.Address]*phones
+}
+
+func newRegistrar(accounts map[string]account, store Bindings) *registrar {
+	r := &registrar{store: store, phones: map[event.Address]*phones{}}
+	for _, a := range accounts {
+		r.phones[a.aor] = &phones{aor: a.aor, gate: make(chan struct{}, 1)}
+	}
+	return r
+}
+
+// load reads what an earlier run saved. Of connections nothing is left; what
+// cannot be read is as good as expired.
+func (r *registrar) load(ctx context.Context, log *slog.Logger) error {
+	if r.store == nil {
+		return nil
+	}
+	values, err := r.store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	for aor, v := range values {
+		p := r.phones[aor]
+		if p == nil {
+			continue
+		}
+		var saved []*binding
+		if err := json.Unmarshal(v, &saved); err != nil {
+			log.Warn("registration not readable", "aor", aor, "error", err)
+			continue
+		}
+		now := time.Now()
+		for _, b := range saved {
+			if b != nil && b.Path.Network == "udp" && b.Expires.After(now) {
+				p.all = append(p.all, b)
+			}
+		}
+	}
+	return nil
+}
+
+// save stores the bindings of an account.
+func (r *registrar) save(ctx context.Context, aor event.Address, all []*binding) error {
+	if r.store == nil {
+		return nil
+	}
+	var v []byte
+	if len(all) > 0 {
+		var err error
+		if v, err = json.Marshal(all); err != nil {
+			return fmt.Errorf("encode the registration of %s: %w", aor, err)
+		}
+	}
+	return r.store.Save(ctx, aor, v)
+}
+
+// current returns the bindings that have not expired and whose connection is
+// there.
+func (p *phones) current(now time.Time) []*binding {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var live []*binding
+	for _, b := range p.all {
+		if b.Expires.After(now) && b.Path.alive() {
+			live = append(live, b)
+		}
+	}
+	return live
+}
+
+// reachable returns the current bindings that are not suspended.
+func (p *phones) reachable(now time.Time) []*binding {
+	var some []*binding
+	live := p.current(now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range live {
+		if !b.suspended {
+			some = append(some, b)
+		}
+	}
+	return some
+}
+
+func (p *phones) set(all []*binding) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = all
+}
+
+// suspend keeps a phone that did not answer from being tried again until it
+// registers or is heard of.
+func (p *phones) suspend(b *binding) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.suspended = true
+}
+
+// revive ends the suspension of the phones at a path and tells whether there
+// were any.
+func (p *phones) revive(at path) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	revived := false
+	for _, b := range p.all {
+		if b.suspended && b.Path.same(at) {
+			b.suspended, revived = false, true
+		}
+	}
+	return revived
+}
+
+// heard notes that an account's phone has sent something: it is there.
+func (e *Edge) heard(aor event.Address, at path) {
+	if p := e.phones.phones[aor]; p != nil && p.revive(at) {
+		e.host.Registered(aor)
+	}
+}
