@@ -1,0 +1,127 @@
+package notice
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"parley.im/bus"
+	"parley.im/bus/event"
+)
+
+func stage() *Stage {
+	return &Stage{
+		Kinds: func(connector string) []event.Kind {
+			if connector == "web" {
+				return []event.Kind{event.KindMessage, event.KindStatus}
+			}
+			return []event.Kind{event.KindMessage}
+		},
+		Lane: func(conversation string, sender event.Address) string { return "lane" },
+		Log:  slog.New(slog.DiscardHandler),
+	}
+}
+
+// sent is a fact about a message that ann wrote in the chat.
+func sent(state event.State, target event.Address) event.Status {
+	return event.Status{
+		ID: event.StatusID(string(target), state), State: state, Outbound: "out-" + string(target), Inbound: "in", Connector: "sip", Target: target,
+		Kind: event.KindMessage, Sender: "web:u/ann", Recipient: "sip:bob@x", Origin: "web", NativeID: "n1", Generation: 1, Lane: "l", Conversation: "c",
+	}
+}
+
+func TestWhoIsToldWhat(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*event.Status)
+		due    bool
+	}{
+		{"a sender whose network shows marks", func(*event.Status) {}, true},
+		{"a sender whose network does not", func(s *event.Status) { s.Origin = "sip" }, false},
+		{"nobody about a notice", func(s *event.Status) { s.Kind = event.KindStatus }, false},
+		{"no machine", func(s *event.Status) { s.Automatic = true }, false},
+		{"nobody without a name for the message", func(s *event.Status) { s.NativeID = "" }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			st := sent(event.Delivered, "sip:bob@x")
+			tc.change(&st)
+			n, due := stage().notice(st)
+			if due != tc.due {
+				t.Fatalf("due is %v", due)
+			}
+			if !due {
+				return
+			}
+			if n.Target != "web:u/ann" || n.InReplyTo != "n1" || n.State != event.Delivered || n.Kind != event.KindStatus || !n.Automatic || n.Connector != "web" {
+				t.Errorf("the notice is %+v", n)
+			}
+			if _, again := stage().notice(n.Status(event.Failed, time.Now())); again {
+				t.Error("a notice about a notice")
+			}
+		})
+	}
+}
+
+func TestARoomAnswersOnceButEachFailureIsTold(t *testing.T) {
+	id := func(st event.Status) string {
+		n, due := stage().notice(st)
+		if !due {
+			t.Fatal("not due")
+		}
+		return n.ID
+	}
+	if id(sent(event.Delivered, "sip:a@x")) != id(sent(event.Delivered, "sip:b@x")) {
+		t.Error("two members' receipts are two notices")
+	}
+	if id(sent(event.Delivered, "sip:a@x")) == id(sent(event.Accepted, "sip:a@x")) {
+		t.Error("two facts are one notice")
+	}
+	if id(sent(event.Failed, "sip:a@x")) == id(sent(event.Failed, "sip:b@x")) {
+		t.Error("two failures are one notice")
+	}
+}
+
+func TestAStatusBecomesAStoredNoticeOnce(t *testing.T) {
+	log, err := bus.Open(t.Context(), bus.Config{Durability: bus.Memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s := stage()
+	s.Bus = log
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer running.Wait()
+	defer cancel()
+	for _, target := range []event.Address{"sip:a@x", "sip:b@x"} {
+		if _, err := log.Publish(t.Context(), sent(event.Delivered, target)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := log.Publish(t.Context(), sent(event.Failed, "sip:c@x")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := log.Consume(t.Context(), bus.ConsumeConfig{Name: "test", Stream: bus.Outbounds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var states []event.State
+	for len(states) == 0 || states[len(states)-1] != event.Failed {
+		m, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, m.Event.(event.Outbound).State)
+	}
+	if len(states) != 2 {
+		t.Errorf("notices are %v, want delivered and failed", states)
+	}
+}
