@@ -2,20 +2,24 @@ package core
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"parley.im/bus"
 	"parley.im/bus/event"
+	"parley.im/core/deliver"
 	"parley.im/core/httpd"
+	"parley.im/core/plughost"
 )
 
 // wireDoor makes the HTTP door and the operators' socket.
 func (h *Host) wireDoor() error {
 	h.door = httpd.New(httpd.Config{Listen: h.Config.HTTP.Listen, Password: h.Config.HTTP.Password.Reveal(), Log: h.Log})
 	h.door.Connectors(h.socket)
+	h.door.Pages(h.pages)
 	h.door.Health(h.live, h.fit)
 	registry, err := h.metrics()
 	if err != nil {
@@ -23,6 +27,7 @@ func (h *Host) wireDoor() error {
 	}
 	h.door.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	h.operator = httpd.NewOperator(filepath.Join(h.Config.Bus.Data, "parley.sock"), h.tail, h.Log)
+	h.operator.Status = h.status
 	return nil
 }
 
@@ -35,24 +40,49 @@ func (h *Host) socket(name string) (path string, known bool, changed <-chan stru
 	return c.process.HTTPSocket(), true, c.process.Changed()
 }
 
+// pages lists the connectors that have a page.
+func (h *Host) pages() (names []string) {
+	for name, c := range h.connectors {
+		if c.describe().HTTP {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // live tells whether the process works at all.
 func (h *Host) live(context.Context) error { return nil }
 
 // fit tells whether messages can be stored now.
 func (h *Host) fit(ctx context.Context) error {
 	if h.draining.Load() {
-		return fmt.Errorf("stopping")
+		return errors.New("stopping")
 	}
 	select {
 	case <-h.ready:
 		return h.bus.Healthy(ctx)
 	default:
-		return fmt.Errorf("starting")
+		return errors.New("starting")
 	}
 }
 
 // tail yields live events until ctx ends.
-func (h *Host) tail(ctx context.Context, f func(seq uint64, e event.Event)) error {
-	o := bus.TailOptions{Streams: []bus.Stream{bus.Inbounds, bus.Outbounds, bus.Statuses, bus.Deads}, Signals: true}
+func (h *Host) tail(ctx context.Context, ready func(), f func(seq uint64, e event.Event)) error {
+	o := bus.TailOptions{Signals: true, Ready: ready}
 	return h.bus.Tail(ctx, o, func(r bus.Record) { f(r.Seq, r.Event) })
+}
+
+// status is what the operators' API tells of the host at the moment.
+func (h *Host) status(ctx context.Context) (any, error) {
+	type connectorStatus struct {
+		Process plughost.State `json:"process,omitzero"`
+		Deliver deliver.Stats  `json:"deliver"`
+	}
+	all := map[string]connectorStatus{event.BuiltinSIP: {Deliver: h.sip.Stats()}}
+	for name, c := range h.connectors {
+		all[name] = connectorStatus{c.process.State(), c.stage.Stats()}
+	}
+	stats, err := h.bus.Stats(ctx)
+	return map[string]any{"version": h.Version, "started": h.started, "bus": stats, "connectors": all}, err
 }

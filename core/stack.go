@@ -18,7 +18,6 @@ type layer struct {
 	name   string
 	cancel context.CancelFunc
 	done   chan struct{}
-	err    error
 }
 
 func newStack() *stack { return &stack{failed: make(chan error, 1)} }

@@ -49,7 +49,8 @@ func TestTailShowsARunningHostsEvents(t *testing.T) {
 	e := event.Inbound{ID: "abcdefghijklmnop", Time: time.Now(), Lane: "l",
 		Envelope: event.Envelope{Kind: event.KindMessage, Sender: "sip:alice@a", Recipient: "sip:lobby@a", Origin: "sip"},
 		Content:  event.Content{MediaType: "text/plain", Data: []byte("secret talk")}}
-	source := func(ctx context.Context, f func(uint64, event.Event)) error {
+	source := func(ctx context.Context, ready func(), f func(uint64, event.Event)) error {
+		ready()
 		f(7, e)
 		<-ctx.Done()
 		return nil

@@ -406,11 +406,16 @@ func TestAParkedLaneIsWokenInOrder(t *testing.T) {
 // parked waits until n lanes are parked.
 func (b *bench) parked(n int) {
 	b.t.Helper()
-	for end := time.Now().Add(20 * time.Second); b.stage.parked.size() != n; {
+	b.until(fmt.Sprintf("%d parked lanes", n), func() bool { return b.stage.parked.size() == n })
+}
+
+// until looks again and again at what nothing tells of.
+func (b *bench) until(what string, ok func() bool) {
+	b.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
-			b.t.Fatalf("%d lanes are parked, want %d", b.stage.parked.size(), n)
+			b.t.Fatalf("%s never came", what)
 		}
-		<-time.After(time.Millisecond)
 	}
 }
 
@@ -494,30 +499,27 @@ func TestAnInterruptedDeliveryIsLookedForFirst(t *testing.T) {
 	}
 }
 
-func TestACrashBetweenDeliveryAndOutcome(t *testing.T) {
+func TestAStopBetweenDeliveryAndOutcome(t *testing.T) {
 	hang := make(chan struct{})
-	var b *bench
 	f := newFar(func(d event.Delivery, try int) error {
 		if d.ID == "m" && try == 1 {
-			<-hang // reached the far side; the host stops before it hears so
+			<-hang // it reaches the far side; the host stops before it hears so
 			return errLostAnswer
 		}
 		return nil
 	})
-	b = newBench(t, f, func(b *bench) { b.policy.Grace = time.Millisecond })
+	b := newBench(t, f, func(b *bench) { b.policy.Grace = time.Millisecond })
 	b.message("m", "c", "room")
-	f.tried(t, "m", 1-1)
+	b.until("the first try", func() bool { return f.count("m") == 1 })
+	stopped := make(chan struct{})
 	go func() {
-		for f.count("m") == 0 {
-			<-time.After(time.Millisecond)
-		}
-		<-time.After(5 * time.Millisecond)
-		close(hang)
+		defer close(stopped)
+		b.stop()
 	}()
-	for f.count("m") == 0 {
-		<-time.After(time.Millisecond)
-	}
-	b.restart()
+	b.until("the stop", func() bool { return !b.stage.running.run(func(_, _ context.Context) {}) })
+	close(hang)
+	<-stopped
+	b.start()
 	b.message("n", "c", "room")
 	b.seen.about(t, "n", event.Delivered)
 	want(t, f.sees(t, 2), []string{"m", "n"})

@@ -19,8 +19,9 @@ import (
 const maxSocketPath = 100
 
 // Source yields live events, with their sequence in their stream or 0, until
-// ctx ends. It calls f from one goroutine at a time.
-type Source func(ctx context.Context, f func(seq uint64, e event.Event)) error
+// ctx ends. It calls ready once, when every later event will be yielded, and
+// then f from one goroutine at a time.
+type Source func(ctx context.Context, ready func(), f func(seq uint64, e event.Event)) error
 
 // Operator is the operators' API on a unix socket that only the host's user
 // can open:

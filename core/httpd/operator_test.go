@@ -17,7 +17,8 @@ import (
 // feed is a source that a test writes into.
 type feed struct{ events chan event.Event }
 
-func (f feed) tail(ctx context.Context, yield func(uint64, event.Event)) error {
+func (f feed) tail(ctx context.Context, ready func(), yield func(uint64, event.Event)) error {
+	ready()
 	for seq := uint64(1); ; seq++ {
 		select {
 		case e, ok := <-f.events:
@@ -143,7 +144,8 @@ func TestTailFilters(t *testing.T) {
 
 func TestAReaderWhoLagsIsDroppedAndTold(t *testing.T) {
 	dropped := make(chan struct{})
-	path, _ := operate(t, func(ctx context.Context, yield func(uint64, event.Event)) error {
+	path, _ := operate(t, func(ctx context.Context, ready func(), yield func(uint64, event.Event)) error {
+		ready()
 		defer close(dropped)
 		big := inbound("abc", strings.Repeat("x", 10<<10))
 		for ctx.Err() == nil {

@@ -134,14 +134,15 @@ func (o *Operator) serveTail(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	flush := http.NewResponseController(w)
-	_ = flush.Flush()
 
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	lines := make(chan []byte, tailBuffer)
 	go func() {
 		defer close(lines)
-		err := o.source(ctx, func(seq uint64, e event.Event) { o.offer(cancel, lines, f, seq, e) })
+		// The answer begins when nothing can be missed any more: with no line.
+		ready := func() { lines <- nil }
+		err := o.source(ctx, ready, func(seq uint64, e event.Event) { o.offer(cancel, lines, f, seq, e) })
 		if err == nil {
 			err = errors.New("the host ended the stream")
 		}
