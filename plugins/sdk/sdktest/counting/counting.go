@@ -1,11 +1,16 @@
 // Package counting is a connector for tests and benches: it acknowledges every
 // message, counts it, and stores and sends nothing. Its network is "count".
+//
+// Its HTTP door says at /stats how many came and how long they had been under
+// way, for bodies that begin with the time of sending: nanoseconds since 1970
+// and a space. A POST to it begins anew.
 package counting
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +43,7 @@ func New() sdk.Connector { return &connector{} }
 type connector struct {
 	settings settings
 	count    atomic.Int64
+	delays   delays
 }
 
 // Describe says that anything is taken.
@@ -45,20 +51,22 @@ func (c *connector) Describe() sdk.Description {
 	return sdk.Description{
 		Network: Network, Version: "1", Schemes: []string{Network},
 		Kinds: []event.Kind{event.KindMessage, event.KindStatus}, Types: []string{"*/*"}, Settings: schema,
+		HTTP: true,
 	}
 }
 
 // Open reads the settings; there is nothing to connect to.
-func (c *connector) Open(_ context.Context, s sdk.Settings, _ sdk.Host) error {
+func (c *connector) Open(_ context.Context, s sdk.Settings, h sdk.Host) error {
 	if err := s.Decode(&c.settings); err != nil {
 		return event.Permanent(fmt.Errorf("settings: %w", err))
 	}
-	return nil
+	return h.Serve(http.HandlerFunc(c.serveStats))
 }
 
 // Deliver counts. The receipt's remote id is the count.
-func (c *connector) Deliver(ctx context.Context, _ event.Delivery) (event.Receipt, error) {
+func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
 	n := c.count.Add(1)
+	c.delays.note(d.Data, time.Now())
 	if d := time.Duration(c.settings.DelayMS) * time.Millisecond; d > 0 {
 		select {
 		case <-time.After(d):
