@@ -55,15 +55,19 @@ func describe(ctx context.Context, c *config.Config, name, executable, dir strin
 	if err != nil {
 		return d, config.Problems{problemAt(c, path, fmt.Sprintf("the connector does not start: %v", err))}
 	}
-	var problems config.Problems
-	for _, bad := range plughost.CheckSettings(d.Settings, p.Settings) {
-		at := path
+	return d, settingsProblems(c, name, d.Settings)
+}
+
+// settingsProblems holds a connector's table against its schema.
+func settingsProblems(c *config.Config, name, schema string) (problems config.Problems) {
+	for _, bad := range plughost.CheckSettings(schema, c.Plugins[name].Settings) {
+		path := "plugins." + name
 		if bad.Path != "" {
-			at += "." + bad.Path
+			path += "." + bad.Path
 		}
-		problems = append(problems, problemAt(c, at, bad.Text))
+		problems = append(problems, problemAt(c, path, bad.Text))
 	}
-	return d, problems
+	return problems
 }
 
 func problemAt(c *config.Config, path, text string) config.Problem {

@@ -86,6 +86,18 @@ func (h *Host) startConnectors(ctx context.Context, s *stack) error {
 			return err
 		}
 	}
+	return h.checkSettings()
+}
+
+// checkSettings holds the connectors' tables against what they say they take.
+func (h *Host) checkSettings() error {
+	var problems config.Problems
+	for name, c := range h.connectors {
+		problems = append(problems, settingsProblems(h.Config, name, c.describe().Settings)...)
+	}
+	if len(problems) > 0 {
+		return problems
+	}
 	return nil
 }
 
