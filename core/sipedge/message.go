@@ -17,8 +17,18 @@ import (
 // maxHops caps what a sender's Max-Forwards grants.
 const maxHops = 16
 
-// typingType is a sign of typing: it is never stored (RFC 3994).
-const typingType = "application/im-iscomposing+xml"
+// isSignal tells of content that phones send by themselves and nobody reads as
+// text: signs of typing, which are never stored (RFC 3994), and notices about
+// messages (RFC 5438). A phone that is refused them may give up the texts that
+// follow, so they are taken and end here.
+func isSignal(mediaType string) bool {
+	t, _, _ := strings.Cut(mediaType, ";")
+	switch strings.ToLower(strings.TrimSpace(t)) {
+	case "application/im-iscomposing+xml", "message/imdn+xml":
+		return true
+	}
+	return false
+}
 
 // message takes a MESSAGE in: who is it, may they, where to, store it, 202
 // (RFC 3428, section 7).
@@ -68,7 +78,7 @@ func (e *Edge) take(r request, who claim, in event.Inbound) answer {
 	if a := e.check(ctx, in); a.code != 0 {
 		return a
 	}
-	if mediaType, _, _ := strings.Cut(in.MediaType, ";"); strings.EqualFold(strings.TrimSpace(mediaType), typingType) {
+	if isSignal(in.MediaType) {
 		return say(202, "Accepted")
 	}
 	if err := e.host.Put(ctx, in); err != nil {
