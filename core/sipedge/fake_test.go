@@ -40,7 +40,7 @@ type fakeHost struct {
 func newHost() *fakeHost {
 	return &fakeHost{
 		ids: map[string]bool{}, saved: map[event.Address][]byte{}, refuse: map[event.Address]error{},
-		entered: make(chan struct{}, 100), registered: make(chan event.Address, 100),
+		entered: make(chan struct{}, 1000), registered: make(chan event.Address, 1000),
 	}
 }
 
@@ -66,6 +66,16 @@ func (h *fakeHost) Put(ctx context.Context, in event.Inbound) error {
 		h.puts = append(h.puts, in)
 	}
 	return nil
+}
+
+// waitPut waits until a Put has begun.
+func (h *fakeHost) waitPut(t testing.TB) {
+	t.Helper()
+	select {
+	case <-h.entered:
+	case <-time.After(patience):
+		t.Fatal("nothing is put")
+	}
 }
 
 func (h *fakeHost) Stored(id string) bool {
@@ -121,7 +131,7 @@ type started struct {
 	stop     func()
 }
 
-func start1(t testing.TB, c Config, h Host) *started {
+func run(t testing.TB, c Config, h Host) *started {
 	t.Helper()
 	e, err := New(c, h)
 	if err != nil {
@@ -175,9 +185,9 @@ type probe struct {
 }
 
 // both runs a test over UDP and over TCP.
-func both(t *testing.T, s *started, run func(t *testing.T, p *probe)) {
+func both(t *testing.T, s *started, test func(t *testing.T, p *probe)) {
 	for _, network := range []string{"udp", "tcp"} {
-		t.Run(network, func(t *testing.T) { run(t, dial(t, s, network)) })
+		t.Run(network, func(t *testing.T) { test(t, dial(t, s, network)) })
 	}
 }
 

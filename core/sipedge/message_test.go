@@ -12,7 +12,7 @@ import (
 
 func TestMessageIsAcceptedAndStored(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	both(t, s, func(t *testing.T, p *probe) {
 		before := len(h.stored())
 		d := p.message("sip:lobby@127.0.0.1:5060", "Grüße, 世界\r\n").with(
@@ -54,7 +54,7 @@ func TestMessageIsAcceptedAndStored(t *testing.T) {
 // M11
 func TestExpiryCountsFromDateElseFromArrival(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	p := dial(t, s, "udp")
 	sent := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, tc := range []struct {
@@ -90,7 +90,7 @@ func TestWhatIsWrongIsAnswered(t *testing.T) {
 	h.refuse["sip:nobody@example.com"] = fmt.Errorf("%w: try sip:lobby@example.com", ErrNoRoute)
 	h.refuse["sip:secret@example.com"] = fmt.Errorf("%w: members only", ErrForbidden)
 	h.refuse["sip:sick@example.com"] = errors.New("the table is being read")
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	both(t, s, func(t *testing.T, p *probe) {
 		for _, tc := range []struct {
 			rule   string
@@ -149,7 +149,7 @@ func TestWhatIsWrongIsAnswered(t *testing.T) {
 // S15
 func TestLargeBodyIsRefusedAndTheConnectionLives(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	p := dial(t, s, "tcp")
 	if res := p.say(p.message("sip:bob@example.com", strings.Repeat("x", 70000))); code(res) != "413" {
 		t.Fatalf("70 kB: got %s", res)
@@ -162,7 +162,7 @@ func TestLargeBodyIsRefusedAndTheConnectionLives(t *testing.T) {
 // S14
 func TestOptionsTellWhatWeCan(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	both(t, s, func(t *testing.T, p *probe) {
 		d := p.message("sip:example.com", "")
 		d.method, d.cseq, d.hops = "OPTIONS", "1 OPTIONS", "0"
@@ -182,7 +182,7 @@ func TestOptionsTellWhatWeCan(t *testing.T) {
 func TestNotStoredIsTryLater(t *testing.T) {
 	h := newHost()
 	h.putErr = errors.New("disk full")
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	both(t, s, func(t *testing.T, p *probe) {
 		res := p.say(p.message("sip:bob@example.com", "x"))
 		if code(res) != "503" || header1(res, "Retry-After") == "" {
@@ -195,7 +195,7 @@ func TestNotStoredIsTryLater(t *testing.T) {
 func TestSlowHostIsTryLater(t *testing.T) {
 	h := newHost()
 	h.block = make(chan struct{})
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	p := dial(t, s, "tcp")
 	begun := time.Now()
 	if res := p.say(p.message("sip:bob@example.com", "x")); code(res) != "503" {
@@ -209,7 +209,7 @@ func TestSlowHostIsTryLater(t *testing.T) {
 // C08: typing is neither stored nor refused (C09).
 func TestTypingIsNotStored(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	p := dial(t, s, "udp")
 	if res := p.say(p.message("sip:bob@example.com", "<isComposing/>").with("Content-Type: application/im-iscomposing+xml; charset=utf-8")); code(res) != "202" {
 		t.Errorf("got %s", res)
@@ -230,11 +230,10 @@ func TestOverload(t *testing.T) {
 	h.block = make(chan struct{})
 	s := launch(t, e)
 	one, two := dial(t, s, "tcp"), dial(t, s, "tcp")
-	challenge := one.challenge()
 	d := one.message("sip:bob@example.com", "x")
-	d.auth = login(challenge, "alice", "wonderland", d.method, d.uri, 1)
+	d.auth = login(e.guard.challenge(false)[0], "alice", "wonderland", d.method, d.uri, 1)
 	one.send(d.String())
-	<-h.entered
+	h.waitPut(t)
 	if res := two.ask(two.message("sip:bob@example.com", "x").String()); code(res) != "503" || header1(res, "Retry-After") == "" {
 		t.Errorf("second: got %s", res)
 	}
@@ -247,7 +246,7 @@ func TestOverload(t *testing.T) {
 // T01, T03
 func TestResponseGoesWhereTheRequestCameFrom(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	p := dial(t, s, "udp")
 	_, port, _ := strings.Cut(p.local(), ":")
 	for _, tc := range []struct{ name, via, want string }{
@@ -268,7 +267,7 @@ func TestResponseGoesWhereTheRequestCameFrom(t *testing.T) {
 // S17
 func TestStreamFraming(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	p := dial(t, s, "tcp")
 	one := p.message("sip:bob@example.com", "x").String()
 	for i := range len(one) {
@@ -292,7 +291,7 @@ func TestStreamFraming(t *testing.T) {
 
 func TestJunkHurtsNobody(t *testing.T) {
 	h := newHost()
-	s := start1(t, config(h), h)
+	s := run(t, config(h), h)
 	for _, network := range []string{"udp", "tcp"} {
 		for _, junk := range []string{"GET / HTTP/1.1\r\n\r\n", "\x00\x01\x00\x00\x21\x12\xa4\x42", "SIP/2.0 200 OK\r\n\r\n", "MESSAGE sip:* SIP/2.0\r\n\r\n", "\r\n", "x"} {
 			dial(t, s, network).send(junk)
