@@ -21,8 +21,9 @@ test-peers: ## against foreign SIP servers, phones and browsers
 	.ci/need sip-tester baresip-core kamailio linphone-cli chromium
 	.ci/peers $(GOTEST)
 
-bench: ## figures, on this machine
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## figures, on this machine: the bridge with real SIP, then the bus alone
+	bin/parley bench
+	go test -run '^$$' -bench . -benchmem ./bus
 
 lint: ## formatting, vet, staticcheck, tidiness, known vulnerabilities
 	.ci/lint
