@@ -97,6 +97,8 @@ type Edge struct {
 	listen   []Listener
 	patience time.Duration // answerWait, shorter in tests
 
+	maxSources int // fewer in tests
+
 	flows   *flows
 	working chan struct{} // one token per request in work
 	inWork  sharing
@@ -121,7 +123,7 @@ func New(c Config, h Host) (*Edge, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Edge{
-		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait,
+		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait, maxSources: maxSources,
 		working: make(chan struct{}, maxAtWork), ready: make(chan struct{}),
 		flows: &flows{live: map[*flow]struct{}{}}, inWork: sharing{all: map[string]*share{}},
 	}

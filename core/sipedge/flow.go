@@ -67,10 +67,14 @@ func (f *flow) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection and takes it from the table.
+// Close closes the connection and takes it from the table. It may be called
+// again.
 func (f *flow) Close() error {
 	f.bury()
-	return f.Conn.Close()
+	if err := f.Conn.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 func (f *flow) bury() {

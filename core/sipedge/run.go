@@ -118,7 +118,7 @@ func (e *Edge) openOne(l Listener) (socket, net.Addr, error) {
 		e.mu.Lock()
 		e.udp = append(e.udp, c)
 		e.mu.Unlock()
-		return newDatagrams(c), c.LocalAddr(), nil
+		return newDatagrams(c, e.maxSources), c.LocalAddr(), nil
 	}
 	c, err := net.Listen("tcp", l.Address)
 	if err != nil {

@@ -40,12 +40,13 @@ const maxSources = 1 << 14
 type datagrams struct {
 	start
 	conn net.PacketConn
+	most int // sources in a round
 	stop chan struct{}
 	end  sync.Once
 }
 
-func newDatagrams(c net.PacketConn) *datagrams {
-	return &datagrams{start: start{c: make(chan struct{})}, conn: c, stop: make(chan struct{})}
+func newDatagrams(c net.PacketConn, most int) *datagrams {
+	return &datagrams{start: start{c: make(chan struct{})}, conn: c, most: most, stop: make(chan struct{})}
 }
 
 func (d *datagrams) serve(srv *sipgo.Server) error {
@@ -67,6 +68,10 @@ func (d *datagrams) serve(srv *sipgo.Server) error {
 
 func (d *datagrams) close() { d.end.Do(func() { close(d.stop); d.conn.Close() }) }
 
+// settling is the pause between two rounds. Requests just read look for the
+// socket they came by; without it they would be answered from another port.
+const settling = 50 * time.Millisecond
+
 // round is the socket for the time of one round.
 type round struct {
 	net.PacketConn
@@ -79,7 +84,11 @@ type round struct {
 // error for the end of the socket.
 func (r *round) ReadFrom(b []byte) (int, net.Addr, error) {
 	r.d.mark()
-	if len(r.sources) >= maxSources {
+	if len(r.sources) >= r.d.most {
+		select {
+		case <-r.d.stop:
+		case <-time.After(settling):
+		}
 		return 0, nil, net.ErrClosed
 	}
 	for failures := 0; ; failures++ {
