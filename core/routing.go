@@ -16,6 +16,10 @@ import (
 // maxHops is how many bridges a message may cross when it does not say.
 const maxHops = 16
 
+// maxRouting is how many messages are routed and not yet stored for all their
+// targets.
+const maxRouting = 256
+
 // put checks and stores a message that came in by a connector, and returns its
 // id once it is stored.
 func (h *Host) put(ctx context.Context, c *connector, in event.Inbound) (string, error) {
@@ -83,14 +87,18 @@ func (h *Host) find(ctx context.Context, in *event.Inbound) (route.Decision, err
 }
 
 // route reads INBOUND in stream order and stores an Outbound for each target.
+// Those of one lane are stored in that order, those of different lanes at the
+// same time.
 func (h *Host) route(ctx context.Context) error {
 	c, err := h.bus.Consume(ctx, bus.ConsumeConfig{
-		Name: "route", Stream: bus.Inbounds, MaxPending: 256, AckWait: time.Minute,
+		Name: "route", Stream: bus.Inbounds, MaxPending: maxRouting, AckWait: time.Minute,
 	})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	q := newQueues(maxRouting)
+	defer q.wait()
 	for {
 		m, err := c.Next(ctx)
 		if ctx.Err() != nil {
@@ -104,11 +112,38 @@ func (h *Host) route(ctx context.Context) error {
 			h.Log.Error("passed over an event that this version does not understand; it stays in the stream", "sequence", m.Seq, "err", m.Err)
 			continue
 		}
-		if !h.insist(ctx, in.ID, func() error { return h.assign(ctx, in) }) {
+		var outs []event.Outbound
+		if !h.insist(ctx, in.ID, func() (err error) { outs, err = h.assign(ctx, in); return err }) {
 			return nil
 		}
-		_ = m.Ack()
+		q.add(lanesOf(outs), func() {
+			if h.storeAll(ctx, in.ID, outs) {
+				_ = m.Ack()
+			}
+		})
 	}
+}
+
+func lanesOf(outs []event.Outbound) []string {
+	lanes := make([]string, len(outs))
+	for i, o := range outs {
+		lanes[i] = o.Lane
+	}
+	return lanes
+}
+
+// storeAll stores the Outbounds of one message. It returns false when ctx
+// ended before.
+func (h *Host) storeAll(ctx context.Context, message string, outs []event.Outbound) bool {
+	for _, o := range outs {
+		if ctx.Err() != nil {
+			return false
+		}
+		if !h.insist(ctx, message, func() error { _, err := h.bus.Publish(ctx, o); return err }) {
+			return false
+		}
+	}
+	return true
 }
 
 // insist repeats f until it succeeds or ctx ends.
@@ -129,32 +164,32 @@ func (h *Host) insist(ctx context.Context, message string, f func() error) bool 
 	}
 }
 
-// assign stores one Outbound for each target of in. One that no route takes
-// any more, because the routes were changed after it was stored, fails.
-func (h *Host) assign(ctx context.Context, in event.Inbound) error {
+// assign returns one Outbound for each target of in. One that no route takes
+// any more, because the routes were changed after it was stored, fails and has
+// none.
+func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, error) {
 	d, err := h.find(ctx, &in)
 	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {
-		return h.unroutable(ctx, in, err)
+		return nil, h.unroutable(ctx, in, err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if in.Hops <= 1 {
-		return h.unroutable(ctx, in, errors.New("it has crossed too many bridges"))
+		return nil, h.unroutable(ctx, in, errors.New("it has crossed too many bridges"))
 	}
 	token := h.tokens.Conversation(d.Route, d.Participants)
 	if d.Correspondent != "" {
 		if err := h.talks.Remember(ctx, token, conversation.Known{Route: d.Route, Correspondent: d.Correspondent}); err != nil {
-			return fmt.Errorf("remember the conversation: %w", err)
+			return nil, fmt.Errorf("remember the conversation: %w", err)
 		}
 	}
-	for _, t := range d.Targets {
-		if _, err := h.bus.Publish(ctx, h.outbound(in, d, token, t)); err != nil {
-			return err
-		}
+	outs := make([]event.Outbound, len(d.Targets))
+	for i, t := range d.Targets {
+		outs[i] = h.outbound(in, d, token, t)
 	}
-	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(d.Targets))
-	return nil
+	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(outs))
+	return outs, nil
 }
 
 func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t route.Target) event.Outbound {
