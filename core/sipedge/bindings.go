@@ -57,10 +57,11 @@ type phones struct {
 type registrar struct {
 	store  Bindings
 	phones map[event.Address]*phones
+	now    func() time.Time
 }
 
 func newRegistrar(accounts map[string]account, store Bindings) *registrar {
-	r := &registrar{store: store, phones: map[event.Address]*phones{}}
+	r := &registrar{store: store, phones: map[event.Address]*phones{}, now: time.Now}
 	for _, a := range accounts {
 		r.phones[a.aor] = &phones{aor: a.aor, gate: make(chan struct{}, 1)}
 	}

@@ -38,7 +38,7 @@ func (e *Edge) register(r request) answer {
 	p := e.phones.phones[who.aor]
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	now := time.Now()
+	now := e.phones.now()
 	all, a := e.merge(r, p.current(now), now)
 	if a.code != 0 {
 		return a

@@ -5,12 +5,19 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // S25
 func TestRegister(t *testing.T) {
 	h := newHost()
-	s := run(t, config(h), h)
+	e, err := New(config(h), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noon := time.Now()
+	e.phones.now = func() time.Time { return noon }
+	s := launch(t, e)
 	both(t, s, func(t *testing.T, p *probe) {
 		other := "<sip:bob@192.0.2.7:5060>"
 		mine := "<sip:bob@" + p.local() + ">"
@@ -100,7 +107,13 @@ func TestRegistrationIsStoredFirst(t *testing.T) {
 
 func TestOnlySoManyPhones(t *testing.T) {
 	h := newHost()
-	s := run(t, config(h), h)
+	e, err := New(config(h), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noon := time.Now()
+	e.phones.now = func() time.Time { return noon }
+	s := launch(t, e)
 	p := dial(t, s, "udp")
 	var contacts []string
 	for i := range maxBindings + 2 {

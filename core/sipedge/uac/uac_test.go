@@ -48,7 +48,7 @@ func (h *host) Check(context.Context, event.Address, event.Address) error { retu
 func (h *host) Registered(a event.Address)                                { h.registered <- a }
 
 // edge starts one and returns its addresses by network.
-func edge(t *testing.T) (*sipedge.Edge, *host, map[string]string) {
+func edge(t testing.TB) (*sipedge.Edge, *host, map[string]string) {
 	t.Helper()
 	h := &host{ids: map[string]event.Inbound{}, registered: make(chan event.Address, 10)}
 	e, err := sipedge.New(sipedge.Config{
@@ -81,7 +81,7 @@ func edge(t *testing.T) (*sipedge.Edge, *host, map[string]string) {
 	return e, h, addrs
 }
 
-func dial(t *testing.T, c uac.Config) (*uac.Client, context.Context) {
+func dial(t testing.TB, c uac.Config) (*uac.Client, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	client, err := uac.Dial(ctx, c)
@@ -279,5 +279,26 @@ func TestServerThatGoesAway(t *testing.T) {
 	l.Close()
 	if _, err := uac.Dial(ctx, uac.Config{Server: l.Addr().String(), Network: "tcp", From: "sip:alice@a"}); err == nil {
 		t.Error("connected to nobody")
+	}
+}
+
+// BenchmarkSend measures the edge with a host that stores in memory, and this
+// client beside it on the same machine.
+func BenchmarkSend(b *testing.B) {
+	for _, network := range []string{"udp", "tcp"} {
+		b.Run(network, func(b *testing.B) {
+			_, _, addrs := edge(b)
+			alice, _ := dial(b, uac.Config{Server: addrs[network], Network: network, From: "sip:alice@127.0.0.1", Password: "wonderland"})
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					got, err := alice.Send(context.Background(), "sip:bob@127.0.0.1", "text/plain", []byte("hello"))
+					if err != nil || got.Code != 202 {
+						b.Errorf("%v, %v", got, err)
+						return
+					}
+				}
+			})
+		})
 	}
 }
