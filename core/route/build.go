@@ -14,6 +14,7 @@ type builder struct {
 	*Table
 	problems []Problem
 	names    map[string]int
+	places   map[place]*rule // fixed addresses on other networks
 }
 
 func (b *builder) problem(r *rule, field, format string, args ...any) {
@@ -47,9 +48,6 @@ func (b *builder) add(i int, in Rule) {
 }
 
 func (b *builder) name(r *rule) {
-	if b.names == nil {
-		b.names = map[string]int{}
-	}
 	if other, taken := b.names[r.id()]; taken {
 		b.problem(r, "name", "%q is the name of route %d already; give each its own, conversations are kept under it", r.id(), other+1)
 	}
@@ -74,17 +72,26 @@ func (b *builder) sipSide(r *rule) {
 		r.address = b.sipAddress(r.sip.user.text)
 	}
 	for _, m := range r.Members {
-		p, err := parseSIP(m)
-		switch {
-		case err != nil:
-			b.problem(r, "members", "%v", err)
-		case !p.user.literal():
-			b.problem(r, "members", "%q has a capture; members are SIP addresses", m)
-		case !b.local(p.host):
-			b.problem(r, "members", "%q is not in sip.domains (%s)", m, strings.Join(b.setup.Domains, ", "))
-		default:
-			r.members = append(r.members, b.sipAddress(p.user.text))
-		}
+		b.member(r, m)
+	}
+}
+
+func (b *builder) member(r *rule, text string) {
+	p, err := parseSIP(text)
+	address := b.sipAddress(p.user.text)
+	switch {
+	case err != nil:
+		b.problem(r, "members", "%v", err)
+	case !p.user.literal():
+		b.problem(r, "members", "%q has a capture; members are SIP addresses", text)
+	case !b.local(p.host):
+		b.problem(r, "members", "%q is not in sip.domains (%s)", text, strings.Join(b.setup.Domains, ", "))
+	case !b.accounts[address]:
+		b.problem(r, "members", "%s is no account; add it under [[sip.account]], or correct it", address)
+	case slices.Contains(r.members, address):
+		b.problem(r, "members", "%s stands there twice", address)
+	default:
+		r.members = append(r.members, address)
 	}
 }
 
@@ -95,7 +102,7 @@ func (b *builder) otherSide(r *rule) {
 	for _, text := range r.To {
 		p, err := parse(text)
 		if err == nil {
-			err = event.Address(p.fill(map[string]string{})).Check()
+			err = p.sample().Check()
 		}
 		if err != nil {
 			b.problem(r, "to", "%v", err)
@@ -155,17 +162,7 @@ func (b *builder) direct(r *rule) {
 			b.problem(r, "to", "unknown variable {%s}; sip has %s", n, orNone(braced(r.sip.user.names)))
 		}
 	}
-	for _, other := range b.rules {
-		if other.Mode != Direct {
-			continue
-		}
-		if r.sip.overlaps(other.sip) && !(r.sip.user.literal() != other.sip.user.literal()) {
-			b.problem(r, "sip", "one address can match this pattern and that of %s (%s); make their beginnings differ", other.label(), other.Rule.SIP)
-		}
-		if o := other.to[0]; o.connector == r.to[0].connector && toOverlaps(o.pattern, to) {
-			b.problem(r, "to", "one address can match this and the %s of %s; an answer would have two ways", o.pattern.text, other.label())
-		}
-	}
+	b.apart(r)
 	for _, a := range slices.Sorted(maps.Keys(b.accounts)) {
 		user, _ := b.userOf(a)
 		if _, ok := r.sip.match(user); ok {
@@ -174,6 +171,22 @@ func (b *builder) direct(r *rule) {
 	}
 	if r.address != "" {
 		b.literal(r)
+		b.claim(r, r.to[0])
+	}
+}
+
+// apart compares the patterns of a direct rule with those before it.
+func (b *builder) apart(r *rule) {
+	for _, other := range b.rules {
+		if other.Mode != Direct {
+			continue
+		}
+		if ambiguous(r.sip.user, other.sip.user) {
+			b.problem(r, "sip", "one address can match this pattern and that of %s (%s); make their beginnings differ", other.label(), other.Rule.SIP)
+		}
+		if o := other.to[0]; o.connector == r.to[0].connector && ambiguous(o.pattern, r.to[0].pattern) {
+			b.problem(r, "to", "one address can match %s and the to of %s; an answer would have two ways", r.to[0].pattern.text, other.label())
+		}
 	}
 }
 
@@ -184,9 +197,9 @@ func braced(names []string) (list []string) {
 	return list
 }
 
-func toOverlaps(p, q pattern) bool {
-	return sipPattern{user: p}.overlaps(sipPattern{user: q})
-}
+// ambiguous tells whether two rules would be equal candidates for one address.
+// A literal inside a pattern comes first, and so is fine.
+func ambiguous(p, q pattern) bool { return p.literal() == q.literal() && p.overlaps(q) }
 
 // fixed checks a desk or a room: all addresses are literal.
 func (b *builder) fixed(r *rule) {
@@ -208,13 +221,21 @@ func (b *builder) fixed(r *rule) {
 			b.problem(r, "to", "%s has a capture; a %s has fixed addresses", d.pattern.text, r.Mode)
 			continue
 		}
-		if other := b.channels[d.place()]; other != nil {
-			b.problem(r, "to", "%s is in %s already; a message there could not tell which route it is for", d.pattern.text, other.label())
-			continue
+		if b.claim(r, d) {
+			b.channels[d.place()] = r
 		}
-		b.channels[d.place()] = r
 	}
 	b.literal(r)
+}
+
+// claim takes a fixed address on another network for one route.
+func (b *builder) claim(r *rule, d destination) bool {
+	if other := b.places[d.place()]; other != nil {
+		b.problem(r, "to", "%s is in %s already; a message there could not tell which route it is for", d.pattern.text, other.label())
+		return false
+	}
+	b.places[d.place()] = r
+	return true
 }
 
 func (b *builder) literal(r *rule) {

@@ -38,7 +38,7 @@ func (t *Table) Explain(from, to event.Address) string {
 	if len(d.Targets) == 0 {
 		b.WriteString("  nobody else is there to see it\n")
 	}
-	b.WriteString(t.back(d))
+	b.WriteString(t.back(d, m))
 	return b.String()
 }
 
@@ -63,12 +63,21 @@ func (t *Table) why(d Decision, m Message) string {
 }
 
 // back says what happens to an answer.
-func (t *Table) back(d Decision) string {
-	switch d.Mode {
-	case Room:
+func (t *Table) back(d Decision, m Message) string {
+	switch {
+	case d.Mode == Room:
 		return "An answer from any of them goes to all the others."
-	case Desk:
+	case d.Mode == Desk:
 		return fmt.Sprintf("An answer in the thread goes to %s and to the desk's other places.", d.Correspondent)
 	}
-	return "An answer goes back to the sender the same way."
+	to := d.Targets[0]
+	answer := Message{Connector: to.Connector, Sender: to.Address, Recipient: to.From}
+	if to.Connector == event.BuiltinSIP {
+		answer.Sender = t.canonical(m.Recipient)
+	}
+	back, err := t.Find(answer)
+	if err != nil {
+		return fmt.Sprintf("An answer to %s has no way back: %v.", to.From, err)
+	}
+	return fmt.Sprintf("An answer to %s goes to %s, from %s.", to.From, back.Targets[0].Address, back.Targets[0].From)
 }

@@ -70,10 +70,6 @@ func (t *Table) Find(m Message) (Decision, error) {
 }
 
 func (t *Table) fromSIP(m Message) (Decision, error) {
-	user, ours := t.userOf(m.Recipient)
-	if !ours {
-		return Decision{}, fmt.Errorf("%w leads to %s: its domain is not served here", ErrNoRoute, m.Recipient)
-	}
 	if t.accounts[m.Recipient] {
 		return Decision{
 			Participants: sorted(m.Sender, m.Recipient),
@@ -81,26 +77,55 @@ func (t *Table) fromSIP(m Message) (Decision, error) {
 		}, nil
 	}
 	if r := t.literals[m.Recipient]; r != nil {
-		switch {
-		case r.Mode == Desk:
-			return r.desk(m, m.Sender), nil
-		case r.Mode == Room && !slices.Contains(r.members, m.Sender):
-			return Decision{}, fmt.Errorf("%w: %s is not a member of %s", ErrForbidden, m.Sender, m.Recipient)
-		case r.Mode == Room:
-			return r.room(m), nil
-		}
-		return r.direct(m, event.Address(r.to[0].pattern.text)), nil
+		return r.literal(m)
+	}
+	user, ours := t.userOf(m.Recipient)
+	if !ours {
+		return Decision{}, fmt.Errorf("%w leads to %s: %s", ErrNoRoute, m.Recipient, t.foreign(m.Recipient))
 	}
 	for _, r := range t.rules {
 		if to, ok := r.forward(user); ok {
-			return r.direct(m, to), nil
+			return t.pattern(r, m, to)
 		}
 	}
 	return Decision{}, fmt.Errorf("%w leads to %s: it is no account and no route's address", ErrNoRoute, m.Recipient)
 }
 
+// foreign says why an address that is not in our domain can't be dialled.
+func (t *Table) foreign(a event.Address) string {
+	for at, r := range t.channels {
+		if at.address == a {
+			return "SIP users reach it by " + string(r.address)
+		}
+	}
+	return "its domain is not served here"
+}
+
+// literal is a message from a SIP user to the rule's one address.
+func (r *rule) literal(m Message) (Decision, error) {
+	switch {
+	case r.Mode == Desk:
+		return r.desk(m, m.Sender), nil
+	case r.Mode == Direct:
+		return r.direct(m, r.to[0].place().address), nil
+	case !slices.Contains(r.members, m.Sender):
+		return Decision{}, fmt.Errorf("%w: %s is not a member of %s", ErrForbidden, m.Sender, m.Recipient)
+	}
+	return r.room(m), nil
+}
+
+// pattern is a message from a SIP user to an address that r's captures make.
+// They can't name the channel of a room or desk: it has rules of its own about
+// who may speak there.
+func (t *Table) pattern(r *rule, m Message, to event.Address) (Decision, error) {
+	if owner := t.channels[place{r.to[0].connector, to}]; owner != nil {
+		return Decision{}, fmt.Errorf("%w leads from %s to %s: it belongs to %s", ErrNoRoute, m.Recipient, to, owner.label())
+	}
+	return r.direct(m, to), nil
+}
+
 // forward returns the address on the other network that a SIP user part stands
-// for, if its captures can be read back from there.
+// for, if it can be read back from there.
 func (r *rule) forward(user string) (event.Address, bool) {
 	if r.Mode != Direct || r.address != "" {
 		return "", false
@@ -117,9 +142,6 @@ func (r *rule) forward(user string) (event.Address, bool) {
 // backward returns the SIP user part that stands for an address on the other
 // network.
 func (r *rule) backward(a event.Address) (string, bool) {
-	if r.Mode != Direct {
-		return "", false
-	}
 	values, ok := r.to[0].pattern.match(string(a))
 	if !ok {
 		return "", false
@@ -129,23 +151,33 @@ func (r *rule) backward(a event.Address) (string, bool) {
 
 // toPhone finds the way from a user of a network to a local account.
 func (t *Table) toPhone(m Message) (Decision, error) {
-	for _, r := range t.rules {
-		if r.Mode != Direct || r.to[0].connector != m.Connector {
-			continue
-		}
-		user, ok := r.backward(m.Sender)
-		if !ok {
-			continue
-		}
-		if !t.accounts[m.Recipient] {
-			return Decision{}, fmt.Errorf("%w leads to %s: it is no account here", ErrNoRoute, m.Recipient)
-		}
-		return Decision{
-			Route: r.id(), Mode: Direct, Participants: sorted(m.Recipient, m.Sender),
-			Targets: []Target{{event.BuiltinSIP, m.Recipient, t.sipAddress(user), m.SenderName}},
-		}, nil
+	r, from := t.standsFor(m.Connector, m.Sender)
+	switch {
+	case r == nil:
+		return Decision{}, fmt.Errorf("%w gives %s a SIP address to write from", ErrNoRoute, m.Sender)
+	case !t.accounts[m.Recipient]:
+		return Decision{}, fmt.Errorf("%w leads from %s to %s: it is no account here", ErrNoRoute, m.Connector, m.Recipient)
+	case from.Check() != nil:
+		return Decision{}, fmt.Errorf("%w gives %.64s… a SIP address: it would be too long", ErrNoRoute, m.Sender)
 	}
-	return Decision{}, fmt.Errorf("%w gives %s a SIP address to write from", ErrNoRoute, m.Sender)
+	return Decision{
+		Route: r.id(), Mode: Direct, Participants: sorted(m.Recipient, m.Sender),
+		Targets: []Target{{event.BuiltinSIP, m.Recipient, from, m.SenderName}},
+	}, nil
+}
+
+// standsFor returns the direct rule that gives a user of a network a SIP
+// address, and that address. One without captures comes first.
+func (t *Table) standsFor(connector string, a event.Address) (found *rule, as event.Address) {
+	for _, r := range t.rules {
+		if r.Mode != Direct || r.to[0].connector != connector || found != nil && r.address == "" {
+			continue
+		}
+		if user, ok := r.backward(a); ok {
+			found, as = r, t.sipAddress(user)
+		}
+	}
+	return found, as
 }
 
 // direct is a message from a SIP user to one user of a network.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"parley.im/bus/event"
 )
 
 // A pattern is an address with captures, such as "web:u/{user}": literals
@@ -159,6 +161,9 @@ const hexDigits = "0123456789abcdef"
 // parseSIP reads a SIP pattern, such as "sip:{user}_{server}@example.com".
 func parseSIP(text string) (sipPattern, error) {
 	var p sipPattern
+	if len(text) > event.MaxAddress {
+		return p, fmt.Errorf("an address of %d bytes; at most %d are allowed", len(text), event.MaxAddress)
+	}
 	rest, ok := cutScheme(text)
 	if !ok {
 		return p, fmt.Errorf("%q is no SIP address; give one such as sip:name@example.com", text)
@@ -171,7 +176,7 @@ func parseSIP(text string) (sipPattern, error) {
 	if strings.ContainsAny(host, "{}") {
 		return p, fmt.Errorf("%q has a capture after the @; captures stand in the user part", text)
 	}
-	if strings.ContainsAny(user, " \t\r\n<>\"@;?") || strings.ContainsAny(host, " \t\r\n<>\"@;?/") {
+	if strings.ContainsAny(user, " \t\r\n<>\"@;?:%") || strings.ContainsAny(host, " \t\r\n<>\"@;?/") {
 		return p, fmt.Errorf("%q contains a character that a SIP user or host can't have here", text)
 	}
 	var err error
@@ -180,27 +185,27 @@ func parseSIP(text string) (sipPattern, error) {
 	}
 	p.host = strings.ToLower(withoutPort(host))
 	for i, l := range p.user.literals[1:] {
-		if strings.IndexByte(l, escapeMark) >= 0 {
-			return p, fmt.Errorf("%q has = after a capture, where it is the escape mark; use another separator", text)
-		}
-		if i < len(p.user.names)-1 {
-			p.escaped += l
+		if err := p.separate(l, i == len(p.user.names)-1); err != nil {
+			return p, fmt.Errorf("%q: %w", text, err)
 		}
 	}
 	return p, nil
 }
 
-func cutScheme(s string) (string, bool) {
-	scheme, rest, ok := strings.Cut(s, ":")
-	scheme = strings.ToLower(scheme)
-	return rest, ok && (scheme == "sip" || scheme == "sips")
-}
-
-func withoutPort(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") && strings.Count(host, ":") == 1 || strings.Contains(host, "]:") {
-		return host[:strings.LastIndexByte(host, ':')]
+// separate takes the literal that ends a capture. Between two captures it needs
+// a character that no escape is written with, or a part of an escape and of
+// what follows could look like it.
+func (p *sipPattern) separate(literal string, last bool) error {
+	switch {
+	case strings.IndexByte(literal, escapeMark) >= 0:
+		return errors.New("= stands after a capture, where it is the escape mark; use another separator")
+	case last:
+		return nil
+	case strings.Trim(literal, hexDigits) == "":
+		return fmt.Errorf("%q between two captures could be a part of an escape; put a character such as _ there", literal)
 	}
-	return host
+	p.escaped += literal
+	return nil
 }
 
 // match reads the decoded values out of the user part of an AOR.
@@ -226,11 +231,11 @@ func (p sipPattern) fill(values map[string]string) string {
 	return p.user.fill(encoded)
 }
 
-// overlaps tells whether one user part may match both patterns. It errs on the
-// side of yes.
-func (p sipPattern) overlaps(q sipPattern) bool {
-	a, b := p.user.literals, q.user.literals
-	head := strings.HasPrefix(a[0], b[0]) || strings.HasPrefix(b[0], a[0])
-	tail := strings.HasSuffix(a[len(a)-1], b[len(b)-1]) || strings.HasSuffix(b[len(b)-1], a[len(a)-1])
-	return head && tail
+// sample is an address that p matches, to check its form.
+func (p pattern) sample() event.Address {
+	values := map[string]string{}
+	for _, name := range p.names {
+		values[name] = "x"
+	}
+	return event.Address(p.fill(values))
 }

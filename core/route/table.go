@@ -83,26 +83,11 @@ func New(rules []Rule, s Setup) (*Table, []Problem) {
 	for _, a := range s.Accounts {
 		t.accounts[t.canonical(event.Address(a))] = true
 	}
-	b := &builder{Table: t}
+	b := &builder{Table: t, names: map[string]int{}, places: map[place]*rule{}}
 	for i, r := range rules {
 		b.add(i, r)
 	}
 	return t, b.problems
-}
-
-// canonical writes a SIP address with the first domain for its aliases and
-// without a port.
-func (t *Table) canonical(a event.Address) event.Address {
-	rest, ok := cutScheme(string(a))
-	if !ok {
-		return a
-	}
-	at := strings.LastIndexByte(rest, '@')
-	host := strings.ToLower(withoutPort(rest[at+1:]))
-	if t.local(host) {
-		host = strings.ToLower(t.setup.Domains[0])
-	}
-	return event.Address("sip:" + rest[:at+1] + host)
 }
 
 func (t *Table) local(host string) bool {
