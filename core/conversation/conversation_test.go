@@ -3,6 +3,7 @@ package conversation
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ type memory struct {
 	values map[string][]byte
 	writes int
 	fail   error
+	stored bool // although it fails
 }
 
 func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
@@ -30,12 +32,11 @@ func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
 func (m *memory) Set(_ context.Context, key string, v []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.fail != nil {
-		return m.fail
+	if m.fail == nil || m.stored {
+		m.writes++
+		m.values[key] = v
 	}
-	m.writes++
-	m.values[key] = v
-	return nil
+	return m.fail
 }
 
 func TestAnAnswerInTheThreadFindsTheConversation(t *testing.T) {
@@ -50,10 +51,10 @@ func TestAnAnswerInTheThreadFindsTheConversation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m.writes != 3 {
-		t.Errorf("%d writes, want 3: the conversation, the thread, the anchor", m.writes)
-	}
 	for _, s := range []*Store{s, NewStore(m)} { // and after a restart
+		if err := s.Remember(ctx, "token", desk); err != nil || m.writes != 3 {
+			t.Errorf("%d writes (%v), want 3: the conversation, the thread, the anchor", m.writes, err)
+		}
 		k, token, found, err := s.ByThread(ctx, "slack", "slack:T/C", "1700.1")
 		if err != nil || !found || token != "token" || k != desk {
 			t.Errorf("ByThread: %+v, %q, %v, %v", k, token, found, err)
@@ -79,6 +80,98 @@ func TestAWriteThatFailsIsNotRemembered(t *testing.T) {
 	m.fail = nil
 	if err := s.Remember(ctx, "token", Known{Route: "r"}); err != nil || m.writes != 1 {
 		t.Errorf("the second try: %v, %d writes", err, m.writes)
+	}
+}
+
+func TestAWriteThatMayHaveBeenStoredIsReadAgain(t *testing.T) {
+	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
+	s := NewStore(m)
+	at := Place{"web", "web:room/x"}
+	if err := s.Link(ctx, "old", at, []string{"1"}); err != nil {
+		t.Fatal(err)
+	}
+	m.stored, m.fail = true, errors.New("no answer")
+	if err := s.Link(ctx, "new", at, []string{"1"}); err == nil {
+		t.Fatal("no error")
+	}
+	if got, _, err := s.Message(ctx, at, "1"); got != "new" || err != nil {
+		t.Errorf("the message is %q (%v), the bucket has new", got, err)
+	}
+}
+
+func TestAnAnswerNamesWhatItAnswersElsewhere(t *testing.T) {
+	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
+	s := NewStore(m)
+	slack, matrix := Place{"slack", "slack:T/C"}, Place{"matrix", "matrix:r/ops:hs"}
+	for range 2 {
+		if err := s.Link(ctx, "m1", slack, []string{"1700.1"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Link(ctx, "m1", matrix, []string{"$a", "$b"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Link(ctx, "m1", Place{"sip", "sip:bob@x"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.writes != 5 {
+		t.Errorf("%d writes, want 5", m.writes)
+	}
+	s = NewStore(m) // after a restart
+	message, found, err := s.Message(ctx, matrix, "$b")
+	if err != nil || !found || message != "m1" {
+		t.Fatalf("Message: %q, %v, %v", message, found, err)
+	}
+	if id, found, err := s.Native(ctx, slack, message); err != nil || !found || id != "1700.1" {
+		t.Errorf("in Slack it is %q, %v, %v", id, found, err)
+	}
+	if id, found, err := s.Native(ctx, Place{"sip", "sip:bob@x"}, message); err != nil || found {
+		t.Errorf("at a place that gave no id it is %q, %v", id, err)
+	}
+	if _, found, _ := s.Message(ctx, slack, "$b"); found {
+		t.Error("an id of one place is known at another")
+	}
+}
+
+// However many write and read at once, and however little is kept in memory,
+// what the store says at last is what the bucket has.
+func TestTheStoreSaysWhatTheBucketHas(t *testing.T) {
+	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
+	s := &Store{newCache(m, 2)}
+	at := Place{"web", "web:room/x"}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 200 {
+				id := string(rune('a' + n%3))
+				if err := s.Link(ctx, id+strconv.Itoa(i), at, []string{id}); err != nil {
+					t.Error(err)
+				}
+				if got, found, err := s.Message(ctx, at, id); err != nil || !found || got[:1] != id {
+					t.Errorf("%s is %q, %v, %v", id, got, found, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if len(s.known) > 2 {
+		t.Errorf("%d values are kept in memory, want 2 at most", len(s.known))
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		got, _, err := s.Message(ctx, at, id)
+		want, _, _ := NewStore(m).Message(ctx, at, id)
+		if got != want || err != nil {
+			t.Errorf("%s is %q (%v), the bucket has %q", id, got, err, want)
+		}
+	}
+}
+
+func TestAValueThatIsNoneOfOurs(t *testing.T) {
+	m := &memory{values: map[string][]byte{}}
+	at := Place{"web", "web:room/x"}
+	m.values[messageKey(at, "1")] = []byte("{")
+	if _, found, err := NewStore(m).Message(t.Context(), at, "1"); found || err == nil {
+		t.Errorf("found %v, error %v", found, err)
 	}
 }
 

@@ -2,10 +2,7 @@ package conversation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"sync"
 
 	"parley.im/bus/event"
 )
@@ -32,22 +29,14 @@ type thread struct {
 	Known
 }
 
-// maxCached bounds what a Store keeps in memory.
-const maxCached = 10_000
-
 // Store remembers conversations. Its methods may be called from several
-// goroutines, and all writes may be repeated.
-type Store struct {
-	bucket Bucket
-
-	mu     sync.Mutex
-	cached map[string]string // the last known values, "" for none
-}
+// goroutines, and all writes may be repeated: what does not change costs none.
+type Store struct{ *cache }
 
 // NewStore returns a store on a bucket that nobody else writes to.
-func NewStore(b Bucket) *Store { return &Store{bucket: b, cached: map[string]string{}} }
+func NewStore(b Bucket) *Store { return &Store{newCache(b, maxCached)} }
 
-// Remember keeps what a conversation is. What does not change costs no write.
+// Remember keeps what a conversation is.
 func (s *Store) Remember(ctx context.Context, conversation string, k Known) error {
 	return s.set(ctx, "conversation/"+conversation, k)
 }
@@ -95,61 +84,3 @@ func threadKey(connector string, at event.Address, anchor string) string {
 }
 
 func digest(parts ...string) string { return Tokens{}.name("key", parts...) }
-
-func (s *Store) get(ctx context.Context, key string, v any) (found bool, err error) {
-	s.mu.Lock()
-	text, known := s.cached[key]
-	s.mu.Unlock()
-	if !known {
-		b, err := s.bucket.Get(ctx, key)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return false, fmt.Errorf("read %s: %w", key, err)
-		}
-		text = string(b)
-		s.learn(key, text)
-	}
-	if text == "" {
-		return false, nil
-	}
-	if err := json.Unmarshal([]byte(text), v); err != nil {
-		return false, fmt.Errorf("read %s: %w", key, err)
-	}
-	return true, nil
-}
-
-func (s *Store) set(ctx context.Context, key string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	same := s.cached[key] == string(b)
-	s.mu.Unlock()
-	if same {
-		return nil
-	}
-	if err := s.bucket.Set(ctx, key, b); err != nil {
-		return fmt.Errorf("store %s: %w", key, err)
-	}
-	s.learn(key, string(b))
-	return nil
-}
-
-// learn keeps a value in memory, and forgets any other when there are many. A
-// value that was written is not replaced by one that was read before.
-func (s *Store) learn(key, text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if text == "" {
-		if _, known := s.cached[key]; known {
-			return
-		}
-	}
-	for other := range s.cached {
-		if len(s.cached) < maxCached {
-			break
-		}
-		delete(s.cached, other)
-	}
-	s.cached[key] = text
-}
