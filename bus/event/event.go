@@ -178,7 +178,7 @@ type Delivery struct {
 	Wants        []State
 	State        State // of kind status
 	Automatic    bool
-	Attempt      int // 1 for the first
+	Attempt      int // 1 if no earlier attempt can have reached the network
 	Content
 }
 

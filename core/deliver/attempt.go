@@ -59,6 +59,9 @@ func (l *lane) begin(ctx context.Context, d *event.Delivery) (suspect bool, err 
 	defer l.mu.Unlock()
 	l.trying = true
 	d.Attempt = l.attempts + 1
+	if l.suspect { // an earlier life may have made the first
+		d.Attempt = max(d.Attempt, 2)
+	}
 	if l.record == nil || l.record.Suspect {
 		return l.suspect, nil
 	}

@@ -51,6 +51,30 @@ type phones struct {
 	changing sync.Mutex // held while they change and are saved
 	mu       sync.Mutex
 	all      []*binding
+	refused  string // id of the delivery that was answered last, and not taken
+	turn     int    // how often it was
+}
+
+// turnOf returns how often a delivery was answered and not taken.
+func (p *phones) turnOf(id string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused != id {
+		return 0
+	}
+	return p.turn
+}
+
+// refuse notes that a delivery was answered and not taken. The next attempt is
+// another request, or the phone would repeat its answer for 32 s (RFC 3261,
+// section 17.2.2).
+func (p *phones) refuse(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused != id {
+		p.refused, p.turn = id, 0
+	}
+	p.turn++
 }
 
 // registrar has the phones of all accounts.

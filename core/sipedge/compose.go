@@ -20,10 +20,10 @@ import (
 const maxRequest = 1300
 
 // compose builds the MESSAGE of a delivery to one phone. Call-ID, CSeq, From
-// tag and branch come from the delivery's id, so that a repetition, even after
-// a restart, is one to the phone, too. No text from elsewhere can leave the
-// line it stands in.
-func (e *Edge) compose(d event.Delivery, b *binding) (*sip.Request, error) {
+// tag and branch come from the delivery's id and its turn, so that a
+// repetition, even after a restart, is one to the phone, too. No text from
+// elsewhere can leave the line it stands in.
+func (e *Edge) compose(d event.Delivery, b *binding, turn int) (*sip.Request, error) {
 	var target sip.Uri
 	if err := sip.ParseUri(b.Contact, &target); err != nil {
 		return nil, fmt.Errorf("contact: %w", err)
@@ -40,14 +40,14 @@ func (e *Edge) compose(d event.Delivery, b *binding) (*sip.Request, error) {
 		return nil, err
 	}
 	req := sip.NewRequest(sip.MESSAGE, target)
-	req.AppendHeader(e.via(d, b))
+	req.AppendHeader(e.via(d, b, turn))
 	hops := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&hops)
 	req.AppendHeader(&sip.FromHeader{DisplayName: quoted(d.FromName), Address: from, Params: sip.HeaderParams{{K: "tag", V: token("tag", d.ID)}}})
 	req.AppendHeader(&sip.ToHeader{Address: to})
 	callID := sip.CallIDHeader(token("call", d.ID) + "@" + strings.Trim(e.domains.first, "[]"))
 	req.AppendHeader(&callID)
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: 1, MethodName: sip.MESSAGE})
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: uint32(turn) + 1, MethodName: sip.MESSAGE})
 	for _, f := range details(d) {
 		req.AppendHeader(sip.NewHeader(f.name, f.value))
 	}
@@ -87,9 +87,9 @@ func (e *Edge) party(a event.Address) (u sip.Uri, err error) {
 
 // via asks for the answer to come back the way the request goes (RFC 3581).
 // The library fills in the address of a TCP connection.
-func (e *Edge) via(d event.Delivery, b *binding) *sip.ViaHeader {
+func (e *Edge) via(d event.Delivery, b *binding, turn int) *sip.ViaHeader {
 	v := &sip.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: sip.NetworkToUpper(b.Path.Network)}
-	v.Params.Add("branch", sip.RFC3261BranchMagicCookie+token("branch", d.ID, b.Contact))
+	v.Params.Add("branch", sip.RFC3261BranchMagicCookie+token("branch", d.ID, b.Contact, strconv.Itoa(turn)))
 	v.Params.Add("rport", "")
 	if b.Path.Network != "udp" {
 		return v

@@ -137,7 +137,7 @@ func rank(err error) int {
 
 // try sends to one phone and waits for its final response.
 func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
-	req, err := e.compose(d, b)
+	req, err := e.compose(d, b, p.turnOf(d.ID))
 	if err == nil {
 		err = fits(req, d)
 	}
@@ -161,7 +161,11 @@ func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery
 	if res.StatusCode == 408 || res.StatusCode == 430 {
 		p.suspend(b)
 	}
-	return verdict(res, d)
+	receipt, err := verdict(res, d)
+	if err != nil {
+		p.refuse(d.ID)
+	}
+	return receipt, err
 }
 
 var (

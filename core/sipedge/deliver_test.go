@@ -406,3 +406,36 @@ func TestStopEndsWhatIsUnderWay(t *testing.T) {
 		t.Error("delivered after the end")
 	}
 }
+
+// A phone repeats its answer to the same request for 32 s (RFC 3261, section
+// 17.2.2), so a delivery that it answered and did not take is tried with
+// another one.
+func TestAnotherTryAfterAnAnswerIsAnotherRequest(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	both(t, s, func(t *testing.T, p *probe) {
+		p.online(h)
+		d := delivery("turns-"+p.network(), "again")
+		c := deliver(s, d)
+		first := p.mustRead()
+		p.reply(first, "480 Temporarily Unavailable")
+		if got := await(t, c); got.err == nil {
+			t.Fatal("480 is taken for success")
+		}
+		c = deliver(s, d)
+		second := p.mustRead()
+		p.reply(second, "200 OK")
+		if got := await(t, c); got.err != nil {
+			t.Fatal(got.err)
+		}
+		for _, name := range []string{"Call-ID", "From"} {
+			if header1(first, name) != header1(second, name) {
+				t.Errorf("%s differs: %q and %q", name, header1(first, name), header1(second, name))
+			}
+		}
+		if header1(first, "Via") == header1(second, "Via") || header1(second, "CSeq") != "2 MESSAGE" {
+			t.Errorf("the second try is the same request: %s, %s", header1(second, "Via"), header1(second, "CSeq"))
+		}
+		p.register("bob", "builder", "*", "0")
+	})
+}
