@@ -195,3 +195,14 @@ func TestTokens(t *testing.T) {
 		}
 	})
 }
+
+func TestAConversationThatIsNotRememberedHasNoThread(t *testing.T) {
+	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
+	s := NewStore(m)
+	if err := s.SetAnchor(ctx, "web", "room", "web:room/x", "first"); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := s.Anchor(ctx, "web", "room", "web:room/x"); a != "" || err != nil || m.writes != 0 {
+		t.Errorf("a room goes on in thread %q: %v, %d writes", a, err, m.writes)
+	}
+}

@@ -51,17 +51,17 @@ func (s *Store) Anchor(ctx context.Context, connector, conversation string, targ
 
 // SetAnchor remembers the thread in which a conversation goes on at a target,
 // so that later messages join it, and answers in it find the conversation. The
-// second is written first: an anchor in use can always be answered.
+// second is written first: an anchor in use can always be answered. Only a
+// conversation that is remembered has threads: in a room everybody speaks at
+// the top.
 func (s *Store) SetAnchor(ctx context.Context, connector, conversation string, target event.Address, anchor string) error {
 	var k Known
 	found, err := s.get(ctx, "conversation/"+conversation, &k)
-	if err != nil {
+	if err != nil || !found {
 		return err
 	}
-	if found {
-		if err := s.set(ctx, threadKey(connector, target, anchor), thread{conversation, k}); err != nil {
-			return err
-		}
+	if err := s.set(ctx, threadKey(connector, target, anchor), thread{conversation, k}); err != nil {
+		return err
 	}
 	return s.set(ctx, anchorKey(connector, conversation, target), anchor)
 }
