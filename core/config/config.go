@@ -5,6 +5,8 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -94,8 +96,8 @@ func (s Secret) String() string {
 	return "(secret)"
 }
 
-// GoString hides the value from %#v.
-func (s Secret) GoString() string { return s.String() }
+// Format hides the value from every verb of fmt.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue hides the value from logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -103,7 +105,8 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Default returns what an empty bridge.toml means.
+// Default returns what an empty bridge.toml means. The shipped one says the same,
+// and adds accounts, a connector and routes to try things out with.
 func Default() *Config {
 	return &Config{
 		Bus: Bus{

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -29,16 +30,49 @@ func TestTheShippedFileIsCompleteAndEqualToTheDefaults(t *testing.T) {
 			t.Errorf("bridge.toml says\n%+v, the defaults are\n%+v", x.got, x.want)
 		}
 	}
-	text, err := os.ReadFile("../../bridge.toml")
+	if len(c.SIP.Accounts) != 2 || len(c.Routes) != 2 || string(c.Plugins["web"].Settings) == "" {
+		t.Errorf("bridge.toml has nothing to try out: %+v", c)
+	}
+}
+
+// Every key that is known stands in the shipped file, if only in a comment.
+func TestTheShippedFileShowsEveryKey(t *testing.T) {
+	b, err := os.ReadFile("../../bridge.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{c: Default()}
-	top := &table{r: r, values: map[string]any{}}
-	r.read(top)
-	for _, key := range top.asked {
-		if !strings.Contains(string(text), "["+key) {
-			t.Errorf("bridge.toml does not show [%s]", key)
+	shown := map[string]bool{} // "table.key"
+	table := ""
+	header, key := regexp.MustCompile(`^#? ?\[+([a-z.]+)\]+`), regexp.MustCompile(`^#? ?([a-z0-9_]+) *=`)
+	for line := range strings.Lines(string(b)) {
+		if m := header.FindStringSubmatch(line); m != nil {
+			table = m[1]
+			shown[table] = true
+		} else if m := key.FindStringSubmatch(line); m != nil {
+			shown[join(table, m[1])] = true
+		}
+	}
+	path := filepath.Join(t.TempDir(), "bridge.toml")
+	text := "zzzz = 1\n[bus]\nzzzz = 1\n[bus.retention]\nzzzz = 1\n[sip]\nzzzz = 1\n[[sip.account]]\nzzzz = 1\n[http]\nzzzz = 1\n[[route]]\nzzzz = 1\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known := []string{"plugins.web.use", "plugins.web.command", "plugins.web.sha256"}
+	_, problems := Load(path)
+	for _, p := range problems {
+		if _, keys, ok := strings.Cut(p.Text, "known are "); ok {
+			table := regexp.MustCompile(`\[\d+\]|\.?zzzz`).ReplaceAllString(p.Path, "")
+			for _, k := range strings.Split(keys, ", ") {
+				known = append(known, join(table, k))
+			}
+		}
+	}
+	if len(known) < 25 {
+		t.Fatalf("only %d keys are known: %q", len(known), known)
+	}
+	for _, path := range known {
+		if !shown[path] && path != "plugins" {
+			t.Errorf("bridge.toml does not show %s", path)
 		}
 	}
 }
@@ -117,8 +151,8 @@ func TestASecretIsNeverShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{fmt.Sprint(a), fmt.Sprintf("%+v %#v %s %q", a, a, a.Password, a.Password), log.String(), string(j)} {
-		if strings.Contains(s, "hush") {
+	for _, s := range []string{fmt.Sprint(a), fmt.Sprintf("%+v %#v %s %q %d %x %v", a, a, a.Password, a.Password, a.Password, a.Password, &a), log.String(), string(j)} {
+		if strings.Contains(s, "hush") || strings.Contains(s, fmt.Sprintf("%x", "hush")) {
 			t.Errorf("a secret is shown: %s", s)
 		}
 	}
@@ -149,17 +183,41 @@ k = 2
 z = { p = "]", q = [1,
  2] }
 end = 1
+
+[s]
+a = """one \""" # still
+two""""   # over: the first of the four belongs to it
+b = ['''
+]''', """x""", "]"]   
+c = """"""
+d."e f".g = 1
+"h" = { i = """
+j = 1
+""" }
+k = 1
 `)
 	for path, want := range map[string]int{
 		"a": 1, "b": 3, "b.c": 3, "t": 5, "t.long": 6, "t.list": 10, "t.quoted key": 14, "t.after": 15,
 		"r[0]": 17, "r[0].k": 18, "r[1]": 19, "r[1].k": 20, "r[1].sub": 21, "r[1].sub.z": 22, "r[1].sub.end": 24,
+		"s": 26, "s.a": 27, "s.b": 29, "s.c": 31, "s.d.e f.g": 32, "s.h": 33, "s.k": 36,
 	} {
 		if at[path] != want {
 			t.Errorf("%s is said to stand on line %d, want %d", path, at[path], want)
 		}
 	}
-	if _, ok := at["t.not"]; ok {
-		t.Error("a line inside a string is taken for a key")
+	for _, path := range []string{"t.not", "not", "s.j"} {
+		if _, ok := at[path]; ok {
+			t.Errorf("a line inside a string is taken for %s", path)
+		}
+	}
+}
+
+func TestLineOfWhatIsMissing(t *testing.T) {
+	c := &Config{lines: locate("[sip]\n[[sip.account]]\nuser = \"a\"\n")}
+	for path, want := range map[string]int{"sip.account[0].password": 2, "sip.account[0].user": 3, "sip.realm": 1, "http.listen": 0, "": 0} {
+		if got := c.Line(path); got != want {
+			t.Errorf("%s: line %d, want %d", path, got, want)
+		}
 	}
 }
 

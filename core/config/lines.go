@@ -27,7 +27,7 @@ type locator struct {
 // line reads the statement that begins at line i and returns the last line
 // that belongs to it.
 func (l *locator) line(lines []string, i int) int {
-	s := strings.TrimSpace(lines[i])
+	s := strings.TrimLeft(lines[i], " \t\r")
 	switch {
 	case s == "" || s[0] == '#':
 		return i
@@ -121,20 +121,40 @@ func skipValue(rest string, lines []string, i int) int {
 		case '#':
 			pos = len(rest)
 		case '"', '\'':
-			long := strings.Repeat(string(c), 3)
-			if !strings.HasPrefix(rest[pos:], long) {
+			if !strings.HasPrefix(rest[pos:], strings.Repeat(string(c), 3)) {
 				pos = endOfString(rest, pos, string(c)) - 1
 				continue
 			}
-			pos += 3
-			for !strings.Contains(rest[min(pos, len(rest)):], long) && i+1 < len(lines) {
-				i++
-				rest, pos = lines[i], 0
-			}
-			pos = min(pos, len(rest))
-			pos += max(strings.Index(rest[pos:], long), 0) + 2
+			i, pos = endOfLongString(lines, i, len(lines[i])-len(rest)+pos+3, c)
+			rest, pos = lines[i], pos-1
 		}
 	}
+}
+
+// endOfLongString returns the line and position behind a string in three
+// quotes whose text begins at pos of line i. Up to two more quotes before the
+// last three belong to the text.
+func endOfLongString(lines []string, i, pos int, quote byte) (line, behind int) {
+	run := 0
+	for ; i < len(lines); i, pos, run = i+1, 0, 0 {
+		for ; pos < len(lines[i]); pos++ {
+			switch c := lines[i][pos]; {
+			case c == quote:
+				run++
+			case run >= 3:
+				return i, pos
+			case c == '\\' && quote == '"':
+				run = 0
+				pos++
+			default:
+				run = 0
+			}
+		}
+		if run >= 3 {
+			return i, len(lines[i])
+		}
+	}
+	return len(lines) - 1, len(lines[len(lines)-1])
 }
 
 // endOfString returns the position behind the string that begins at i.

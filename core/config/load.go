@@ -3,14 +3,11 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -152,122 +149,10 @@ func (r *reader) resolve(path string, v any) any {
 		for i, x := range v {
 			v[i] = r.resolve(path, x)
 		}
+	case []map[string]any:
+		for i, x := range v {
+			_ = r.resolve(fmt.Sprintf("%s[%d]", path, i), x)
+		}
 	}
 	return v
-}
-
-var (
-	instanceName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-	userName     = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,64}$`)
-	hexSHA256    = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-)
-
-// check looks for what is wrong with values that are well-formed.
-func (r *reader) check() {
-	c := r.c
-	if !slices.Contains([]string{"fsync", "interval", "memory"}, c.Bus.Durability) {
-		r.problem("bus.durability", "%q is none; give \"fsync\", \"interval\" or \"memory\"", c.Bus.Durability)
-	}
-	if c.Bus.Data == "" {
-		r.problem("bus.data", "empty; give the folder where messages are kept")
-	}
-	if c.Bus.Replicas < 1 || c.Bus.Replicas > 5 {
-		r.problem("bus.replicas", "%d; give 1 to 5", c.Bus.Replicas)
-	}
-	if c.Bus.Retention.IDs < 1000 {
-		r.problem("bus.retention.ids", "%d is too few to recognise repetitions; give 1000 at least", c.Bus.Retention.IDs)
-	}
-	if len(c.SIP.Domains) == 0 {
-		r.problem("sip.domains", "empty; give the domain of your SIP users")
-	}
-	if len(c.SIP.Digest) == 0 || slices.ContainsFunc(c.SIP.Digest, func(a string) bool { return a != "SHA-256" && a != "MD5" }) {
-		r.problem("sip.digest", "%q; give \"SHA-256\", \"MD5\" or both, the one to offer first in front", c.SIP.Digest)
-	}
-	for name, p := range c.Plugins {
-		path := "plugins." + name
-		switch {
-		case !instanceName.MatchString(name) || name == "sip":
-			r.problem(path, "%q can't be the name of a connector; use lower-case letters, digits and -, and not \"sip\"", name)
-		case p.Use != "" && len(p.Command) > 0:
-			r.problem(path+".command", "stands beside use; give one of them")
-		case p.SHA256 != "" && !hexSHA256.MatchString(p.SHA256):
-			r.problem(path+".sha256", "is no SHA-256; give 64 hexadecimal digits, as sha256sum prints them")
-		}
-	}
-	r.checkListeners()
-	r.checkAccounts()
-}
-
-func (r *reader) checkListeners() {
-	c, taken := r.c, map[string]string{}
-	claim := func(path, network, address string) {
-		if other, ok := taken[network+address]; ok && !strings.HasSuffix(address, ":0") {
-			r.problem(path, "%s is in %s already", address, other)
-		}
-		taken[network+address] = path
-	}
-	for _, l := range c.SIP.Listen {
-		network, address, _ := strings.Cut(l, ":")
-		if network != "udp" && network != "tcp" {
-			r.problem("sip.listen", "%q: give network:host:port, such as \"udp:127.0.0.1:5060\"; networks are udp and tcp", l)
-			continue
-		}
-		if r.address("sip.listen", address, "127.0.0.1:5060") {
-			claim("sip.listen", network, address)
-		}
-	}
-	if r.address("http.listen", c.HTTP.Listen, "127.0.0.1:8025") {
-		claim("http.listen", "tcp", c.HTTP.Listen)
-		if !loopback(c.HTTP.Listen) && c.HTTP.Password.Reveal() == "" {
-			r.problem("http.listen", "%s can be reached by others, and there is no password; set http.password, or listen on 127.0.0.1", c.HTTP.Listen)
-		}
-	}
-}
-
-func (r *reader) address(path, address, example string) bool {
-	host, port, err := net.SplitHostPort(address)
-	_, numeric := strconv.ParseUint(port, 10, 16)
-	if err != nil || numeric != nil || host == "" {
-		r.problem(path, "%q is no host:port, such as %q", address, example)
-		return false
-	}
-	return true
-}
-
-func loopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
-// said tells whether something is known to be wrong at a path.
-func (r *reader) said(path string) bool {
-	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Path == path })
-}
-
-// shipped are the passwords that everybody knows from the shipped file.
-var shipped = []string{"alice-secret", "bob-secret"}
-
-func (r *reader) checkAccounts() {
-	open := slices.IndexFunc(r.c.SIP.Listen, func(l string) bool {
-		_, address, _ := strings.Cut(l, ":")
-		return !loopback(address)
-	})
-	seen := map[string]int{}
-	for i, a := range r.c.SIP.Accounts {
-		path := "sip.account[" + strconv.Itoa(i) + "]"
-		if !userName.MatchString(a.User) {
-			r.problem(path+".user", "%q; give letters, digits and . _ + -, as before the @ of the SIP address", a.User)
-		}
-		if other, ok := seen[a.User]; ok {
-			r.problem(path+".user", "%q is account %d already", a.User, other+1)
-		}
-		seen[a.User] = i
-		switch p := a.Password.Reveal(); {
-		case p == "" && !r.said(path+".password"):
-			r.problem(path+".password", "missing; give one, or { file = \"…\" } or { env = \"…\" }")
-		case open >= 0 && slices.Contains(shipped, p):
-			r.problem(path+".password", "is the one everybody knows from the shipped file, and %s can be reached by others; choose another", r.c.SIP.Listen[open])
-		}
-	}
 }

@@ -22,6 +22,11 @@ func (r *reader) problem(path, format string, args ...any) {
 	r.problems = append(r.problems, Problem{r.c.File, r.c.Line(path), path, fmt.Sprintf(format, args...)})
 }
 
+// said tells whether something is known to be wrong at a path.
+func (r *reader) said(path string) bool {
+	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Path == path })
+}
+
 // A table is one TOML table, whose keys are taken one by one. What is left at
 // the end is unknown.
 type table struct {
@@ -92,9 +97,9 @@ func (t *table) duration(key string, p *time.Duration) {
 	}
 	d, err := time.ParseDuration(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok {
-		var n float64
-		n, err = strconv.ParseFloat(days, 64)
-		d = time.Duration(n * 24 * float64(time.Hour))
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
 	}
 	if err != nil || d <= 0 {
 		t.r.problem(t.at(key), "%q is no duration; give one such as \"30s\", \"12h\" or \"7d\"", s)
@@ -126,7 +131,7 @@ func (r *reader) secret(path string, v any) (string, bool) {
 	case from == "env":
 		s, set := os.LookupEnv(name)
 		if !set {
-			r.problem(path, "the environment variable %s is not set", name)
+			r.problem(path, "the environment variable %s is not set; set it for the process that runs parley", name)
 		}
 		return s, set
 	}
@@ -165,19 +170,31 @@ func (t *table) table(key string) *table {
 	return sub
 }
 
-// tables takes an array of tables.
+// tables takes an array of tables, written either way.
 func (t *table) tables(key string) (list []*table) {
 	v, ok := t.take(key)
 	if !ok {
 		return nil
 	}
-	members, ok := v.([]map[string]any)
-	if !ok {
+	var members []any
+	switch v := v.(type) {
+	case []any:
+		members = v
+	case []map[string]any:
+		for _, m := range v {
+			members = append(members, m)
+		}
+	default:
 		t.r.problem(t.at(key), "is %s; write [[%s]] above each", kindOf(v), t.at(key))
 		return nil
 	}
 	for i, m := range members {
-		list = append(list, &table{r: t.r, path: fmt.Sprintf("%s[%d]", t.at(key), i), values: m})
+		values, ok := m.(map[string]any)
+		if !ok {
+			t.r.problem(t.at(key), "member %d is %s; write [[%s]] above each", i+1, kindOf(m), t.at(key))
+			return nil
+		}
+		list = append(list, &table{r: t.r, path: fmt.Sprintf("%s[%d]", t.at(key), i), values: values})
 	}
 	return list
 }

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	instanceName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	userName     = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,64}$`)
+	domainName   = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])$`)
+	realmText    = regexp.MustCompile(`^[ !#-\[\]-~]{1,255}$`)
+	hexSHA256    = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+)
+
+// check looks for what is wrong with values that are well-formed.
+func (r *reader) check() {
+	r.checkBus()
+	r.checkNames()
+	r.checkListeners()
+	r.checkAccounts()
+	for _, name := range slices.Sorted(maps.Keys(r.c.Plugins)) {
+		r.checkPlugin("plugins."+name, r.c.Plugins[name])
+	}
+}
+
+func (r *reader) checkBus() {
+	b := r.c.Bus
+	if !slices.Contains([]string{"fsync", "interval", "memory"}, b.Durability) {
+		r.problem("bus.durability", "%q is none; give \"fsync\", \"interval\" or \"memory\"", b.Durability)
+	}
+	if b.Data == "" {
+		r.problem("bus.data", "empty; give the folder where messages are kept")
+	}
+	if b.Replicas < 1 || b.Replicas > 5 {
+		r.problem("bus.replicas", "%d; give 1 to 5", b.Replicas)
+	}
+	if b.Retention.IDs < 1000 {
+		r.problem("bus.retention.ids", "%d is too few to recognise repetitions; give 1000 at least", b.Retention.IDs)
+	}
+	for _, s := range strings.Split(b.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(s))
+		if b.URL != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
+			r.problem("bus.url", "is no NATS URL; give one such as \"nats://n1.example.com:4222\", several separated by commas")
+			break
+		}
+	}
+	if b.Credentials == "" {
+		return
+	}
+	f, err := os.Open(b.Credentials)
+	if err != nil {
+		r.problem("bus.credentials", "can't be read: %v; make the file readable for the user that runs parley", err)
+		return
+	}
+	_ = f.Close()
+	if b.URL == "" {
+		r.problem("bus.credentials", "is for external servers, and bus.url is empty; give both or none")
+	}
+}
+
+func (r *reader) checkNames() {
+	s := r.c.SIP
+	if len(s.Domains) == 0 && !r.said("sip.domains") {
+		r.problem("sip.domains", "empty; give the domain of your SIP users")
+	}
+	for _, d := range s.Domains {
+		if !domainName.MatchString(d) {
+			r.problem("sip.domains", "%q is no domain; give what stands behind the @ of a SIP address, without port", d)
+		}
+	}
+	if s.Realm != "" && len(s.Domains) > 0 && s.Realm != s.Domains[0] && !realmText.MatchString(s.Realm) {
+		r.problem("sip.realm", "can't stand in a digest challenge; give ASCII without quotes and backslashes")
+	}
+	if len(s.Digest) == 0 || slices.ContainsFunc(s.Digest, func(a string) bool { return a != "SHA-256" && a != "MD5" }) {
+		r.problem("sip.digest", "%q; give \"SHA-256\", \"MD5\" or both, the one to offer first in front", s.Digest)
+	}
+}
+
+// shipped are the passwords that everybody knows from the shipped file.
+var shipped = []string{"alice-secret", "bob-secret"}
+
+func (r *reader) checkAccounts() {
+	open := r.openListener()
+	seen := map[string]int{}
+	for i, a := range r.c.SIP.Accounts {
+		path := fmt.Sprintf("sip.account[%d]", i)
+		if !userName.MatchString(a.User) && !r.said(path+".user") {
+			r.problem(path+".user", "%q; give letters, digits and . _ + -, as before the @ of the SIP address", a.User)
+		}
+		if other, ok := seen[a.User]; ok {
+			r.problem(path+".user", "%q is account %d already", a.User, other+1)
+		}
+		seen[a.User] = i
+		switch p := a.Password.Reveal(); {
+		case p == "" && r.said(path+".password"):
+		case p == "":
+			r.problem(path+".password", "missing; give one, or { file = \"…\" } or { env = \"…\" }")
+		case open != "" && slices.Contains(shipped, p):
+			r.problem(path+".password", "is the one everybody knows from the shipped file, and %s can be reached by others; choose another", open)
+		}
+	}
+}
+
+func (r *reader) checkPlugin(path string, p Plugin) {
+	if !instanceName.MatchString(p.Name) || p.Name == "sip" {
+		r.problem(path, "%q can't be the name of a connector; use lower-case letters, digits and -, and not \"sip\"", p.Name)
+	}
+	if p.Use != "" && len(p.Command) > 0 {
+		r.problem(path+".command", "stands beside use; give one of them")
+	}
+	switch {
+	case p.SHA256 == "":
+	case !hexSHA256.MatchString(p.SHA256):
+		r.problem(path+".sha256", "is no SHA-256; give 64 hexadecimal digits, as sha256sum prints them")
+	case len(p.Command) == 0:
+		r.problem(path+".sha256", "is for a command, and there is none; a bundled connector is a part of parley itself")
+	}
+}
