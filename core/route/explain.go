@@ -56,7 +56,7 @@ func (t *Table) why(d Decision, m Message) string {
 	}
 	for _, r := range t.rules {
 		if r.id() == d.Route {
-			return fmt.Sprintf("%s, a %s: sip = %q, to = %q.", r.label(), r.Mode, r.Rule.SIP, r.To)
+			return fmt.Sprintf("%s (%s): sip = %q, to = %q.", r.label(), r.Mode, r.Rule.SIP, r.To)
 		}
 	}
 	return ""

@@ -361,7 +361,7 @@ func TestOverlapsAgreesWithTrying(t *testing.T) {
 func TestExplain(t *testing.T) {
 	tab := table(t)
 	for _, tc := range []struct{ from, to, want string }{
-		{"sip:alice@example.com", "sip:ops@example.com", `route "ops", a room`},
+		{"sip:alice@example.com", "sip:ops@example.com", `route "ops" (room): sip`},
 		{"sip:alice@example.com", "sip:bob@example.com", "no route is needed"},
 		{"sip:carol@example.com", "sip:ops@example.com", "refused (403)"},
 		{"sip:carol@example.com", "sip:nobody@example.com", "refused (404)"},
