@@ -54,9 +54,10 @@ func (t *Table) why(d Decision, m Message) string {
 	if d.Route == "" {
 		return fmt.Sprintf("%s is an account here: no route is needed.", m.Recipient)
 	}
+	kind := map[string]string{Direct: "direct route", Desk: "desk", Room: "room"}
 	for _, r := range t.rules {
 		if r.id() == d.Route {
-			return fmt.Sprintf("%s (%s): sip = %q, to = %q.", r.label(), r.Mode, r.Rule.SIP, r.To)
+			return fmt.Sprintf("%s, a %s: sip = %q, to = %q.", r.label(), kind[r.Mode], r.Rule.SIP, r.To)
 		}
 	}
 	return ""

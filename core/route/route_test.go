@@ -361,11 +361,12 @@ func TestOverlapsAgreesWithTrying(t *testing.T) {
 func TestExplain(t *testing.T) {
 	tab := table(t)
 	for _, tc := range []struct{ from, to, want string }{
-		{"sip:alice@example.com", "sip:ops@example.com", `route "ops" (room): sip`},
+		{"sip:alice@example.com", "sip:ops@example.com", `route "ops", a room: sip`},
 		{"sip:alice@example.com", "sip:bob@example.com", "no route is needed"},
 		{"sip:carol@example.com", "sip:ops@example.com", "refused (403)"},
 		{"sip:carol@example.com", "sip:nobody@example.com", "refused (404)"},
 		{"web:u/eve", "sip:alice@example.com", "An answer to sip:web-eve@example.com goes to web:u/eve, from sip:alice@example.com."},
+		{"sip:alice@example.com", "sip:web-eve@example.com", `route "web", a direct route: sip`},
 		{"sip:alice@example.com", "web:room/ops", "SIP users reach it by sip:ops@example.com"},
 		{"sip:alice@elsewhere.org", "sip:bob@example.com", "An answer to sip:alice@elsewhere.org has no way back"},
 		{"slack:T0/U1", "slack:T0/C0", "is the desk of"},
