@@ -219,6 +219,20 @@ func TestTypingIsNotStored(t *testing.T) {
 	}
 }
 
+// C09: a phone that compresses its notices is not refused them.
+func TestACompressedNoticeIsTakenUnread(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	p := dial(t, s, "udp")
+	notice := p.message("sip:bob@example.com", "x\x9c").with("Content-Type: message/imdn+xml").with("Content-Encoding: deflate")
+	if res := p.say(notice); code(res) != "202" {
+		t.Errorf("got %s", res)
+	}
+	if n := len(h.stored()); n != 0 {
+		t.Errorf("%d stored", n)
+	}
+}
+
 // S27: beyond what is in work a request is refused, cheaply.
 func TestOverload(t *testing.T) {
 	h := newHost()
