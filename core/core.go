@@ -105,7 +105,7 @@ func openBus(ctx context.Context, c *config.Config, log *slog.Logger) (*bus.Bus,
 	return bus.Open(ctx, bus.Config{
 		Dir: c.Bus.Data, Durability: bus.Durability(c.Bus.Durability), URL: c.Bus.URL,
 		Credentials: c.Bus.Credentials, TrustSync: c.Bus.TrustSync, Replicas: c.Bus.Replicas,
-		IDs: c.Bus.Retention.IDs, Log: log,
+		Reserve: c.Bus.Reserve, IDs: c.Bus.Retention.IDs, Log: log,
 	})
 }
 
@@ -178,6 +178,9 @@ func (h *Host) wire(k kept) error {
 // start puts the layers on one another: what takes messages in comes last and
 // stops first; what delivers stops before what it delivers to.
 func (h *Host) start(ctx context.Context, s *stack) error {
+	if err := h.sip.Open(ctx); err != nil {
+		return err
+	}
 	s.start(ctx, "sip", h.edge.Run)
 	delivering := []func(context.Context) error{h.sip.Run}
 	for _, c := range h.connectors {

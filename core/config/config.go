@@ -31,6 +31,7 @@ type Bus struct {
 	Credentials string // file with NATS credentials for URL
 	TrustSync   bool   // start although the servers' sync mode can't be read
 	Replicas    int    // of the streams on external servers
+	Reserve     int64  // bytes of free disk below which new messages are refused
 	Retention   Retention
 }
 
@@ -110,7 +111,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func Default() *Config {
 	return &Config{
 		Bus: Bus{
-			Data: "data", Durability: "fsync", Replicas: 3,
+			Data: "data", Durability: "fsync", Replicas: 3, Reserve: 64 << 20,
 			Retention: Retention{Expiry: 7 * 24 * time.Hour, IDs: 2_000_000},
 		},
 		SIP: SIP{

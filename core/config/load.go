@@ -82,6 +82,7 @@ func (r *reader) bus(t *table) {
 	t.text("credentials", &b.Credentials)
 	t.yes("trust_sync", &b.TrustSync)
 	t.number("replicas", &b.Replicas)
+	t.size("reserve", &b.Reserve)
 	keep := t.table("retention")
 	keep.duration("expiry", &b.Retention.Expiry)
 	keep.number("ids", &b.Retention.IDs)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,6 +107,27 @@ func (t *table) duration(key string, p *time.Duration) {
 		return
 	}
 	*p = d
+}
+
+// size takes a string such as "64MiB", or a number of bytes.
+func (t *table) size(key string, p *int64) {
+	v, ok := t.take(key)
+	if !ok {
+		return
+	}
+	if n, ok := v.(int64); ok && n > 0 {
+		*p = n
+		return
+	}
+	text, _ := v.(string)
+	digits := strings.TrimRight(text, "KMGTiB")
+	shift, known := map[string]int{"B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[text[len(digits):]]
+	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if err != nil || !known || n <= 0 || n > math.MaxInt64>>shift {
+		t.r.problem(t.at(key), "%v is no size; give one such as \"64MiB\" or \"2GiB\"", v)
+		return
+	}
+	*p = n << shift
 }
 
 func (t *table) secret(key string, p *Secret) {

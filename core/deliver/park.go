@@ -191,7 +191,7 @@ func (l *lane) unparkLocked(ctx context.Context) error {
 	return errCaughtUp
 }
 
-// wake sets a parked lane to work.
+// wake sets a parked lane to work, or has Run do it when the stage starts.
 func (l *lane) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,7 +201,9 @@ func (l *lane) wake() {
 	if l.alarm != nil {
 		l.alarm.Stop()
 	}
-	l.startLocked()
+	if l.startLocked(); !l.busy {
+		l.record.Wake = time.Now()
+	}
 }
 
 func (l *lane) setAlarm() {

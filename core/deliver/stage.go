@@ -141,8 +141,8 @@ func (s *Stage) Run(ctx context.Context) error {
 	s.running.open(ctx, s.Policy.Grace)
 	defer s.running.wait()
 	defer cancel()
-	if err := s.open(ctx); err != nil {
-		return fmt.Errorf("deliver to %s: %w", s.Connector, err)
+	if err := s.Open(ctx); err != nil {
+		return err
 	}
 	consumer, err := s.Bus.Consume(ctx, bus.ConsumeConfig{
 		Name: "deliver-" + s.Connector, Stream: bus.Outbounds, Connector: s.Connector,
@@ -157,7 +157,19 @@ func (s *Stage) Run(ctx context.Context) error {
 	return s.dispatch(ctx, consumer)
 }
 
-// open loads what an earlier run left: the attempt mark and the parked lanes.
+// Open loads what an earlier run left: the attempt mark and the parked lanes.
+// From then on no Wake is lost, so it comes before the first phone can
+// register. Run does it if nobody has.
+func (s *Stage) Open(ctx context.Context) error {
+	if s.bucket != nil {
+		return nil
+	}
+	if err := s.open(ctx); err != nil {
+		return fmt.Errorf("deliver to %s: %w", s.Connector, err)
+	}
+	return nil
+}
+
 func (s *Stage) open(ctx context.Context) (err error) {
 	if s.bucket, err = s.Bus.Bucket(ctx, "deliver"); err != nil {
 		return err

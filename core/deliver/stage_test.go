@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,13 +134,21 @@ func newBench(t *testing.T, f *far, change func(*bench)) *bench {
 }
 
 func (b *bench) start() {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	b.make()
+	b.run()
+}
+
+func (b *bench) make() {
 	b.stage = New(Config{
 		Connector: "far", Bus: b.bus, Sink: b.far, Abilities: func() Abilities { return b.able }, Anchors: noAnchors{},
 		Token: func(a event.Address) string { return "t" + fmt.Sprintf("%x", string(a)) }, Policy: b.policy,
 	})
-	done := make(chan error, 1)
-	go func() { done <- b.stage.Run(ctx) }()
+}
+
+func (b *bench) run() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	stage, done := b.stage, make(chan error, 1)
+	go func() { done <- stage.Run(ctx) }()
 	b.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -417,6 +426,28 @@ func (b *bench) until(what string, ok func() bool) {
 			b.t.Fatalf("%s never came", what)
 		}
 	}
+}
+
+func TestAWakeBeforeTheStageRunsIsNotLost(t *testing.T) {
+	var on atomic.Bool
+	f := newFar(func(event.Delivery, int) error {
+		if !on.Load() {
+			return event.Retry(event.ScopeTarget, event.UntilWoken, errors.New("not registered"))
+		}
+		return nil
+	})
+	b := newBench(t, f, nil)
+	b.message("m", "c", "phone")
+	b.parked(1)
+	b.stop()
+	on.Store(true)
+	b.make()
+	if err := b.stage.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.stage.Wake("far:phone") // the phone registers before anything is delivered
+	b.run()
+	want(t, f.sees(t, 1), []string{"m"})
 }
 
 func TestAWakeDuringTheAttemptIsNotLost(t *testing.T) {
