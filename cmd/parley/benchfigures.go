@@ -38,12 +38,6 @@ func (h *benchHost) counted(ctx context.Context) (counting.Stats, error) {
 	return h.stats(ctx, http.MethodGet)
 }
 
-// recount lets the counting connector begin anew.
-func (h *benchHost) recount(ctx context.Context) error {
-	_, err := h.stats(ctx, http.MethodPost)
-	return err
-}
-
 func (h *benchHost) stats(ctx context.Context, method string) (s counting.Stats, err error) {
 	res, err := h.ask(ctx, method, "/c/count/stats")
 	if err != nil {

@@ -211,11 +211,3 @@ func (p *person) say(conv, text string) {
 	p.t.Helper()
 	p.post("api/messages", map[string]any{"conv": conv, "text": text, "nonce": fmt.Sprintf("nonce-%d", time.Now().UnixNano())}, nil)
 }
-
-// open opens a direct conversation and returns its id.
-func (p *person) open(to string) string {
-	p.t.Helper()
-	var c struct{ ID string }
-	p.post("api/open", map[string]any{"to": to}, &c)
-	return c.ID
-}

@@ -139,13 +139,6 @@ func (p *proc) count(pattern string) (n int) {
 	return n
 }
 
-// length returns the number of lines so far.
-func (p *proc) length() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.lines)
-}
-
 // signal sends a signal to the program alone.
 func (p *proc) signal(s syscall.Signal) {
 	p.t.Helper()

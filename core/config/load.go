@@ -127,6 +127,9 @@ func (r *reader) plugin(name string, t *table) {
 	}
 	if len(p.Command) > 0 && strings.HasPrefix(p.Command[0], ".") {
 		p.Command[0] = r.file(p.Command[0])
+		if !filepath.IsAbs(p.Command[0]) { // a bare name would be looked for in $PATH
+			p.Command[0] = "." + string(filepath.Separator) + p.Command[0]
+		}
 	}
 	var err error
 	if p.Settings, err = json.Marshal(rest); err != nil {
