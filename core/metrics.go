@@ -112,7 +112,7 @@ func (f *figures) bus(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.GaugeValue, float64(st.Bytes), string(st.Stream))
 	}
 	for _, c := range s.Consumers {
-		ch <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(c.Pending), c.Name)
+		ch <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(c.Pending)+float64(c.AckPending), c.Name)
 	}
 	ch <- prometheus.MustNewConstMetric(idsDesc, prometheus.GaugeValue, float64(s.IDs))
 }
