@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,9 @@ import (
 // A linphone is a headless linphone-daemon, driven over a unix socket.
 type linphone struct {
 	*proc
-	pipe string
+	pipe    string
+	trace   string // file with its SIP trace
+	control net.Conn
 }
 
 // startLinphone starts a softphone that registers user and waits until it has.
@@ -60,7 +63,7 @@ backend=sqlite3
 lime_update_threshold=0
 `, user, password, transport, registrar, p[0], dir))
 	name := fmt.Sprintf("parley-test-%d-%s", os.Getpid(), user)
-	l := &linphone{pipe: "/tmp/" + name}
+	l := &linphone{pipe: "/tmp/" + name, trace: dir + "/log"}
 	t.Cleanup(func() { os.Remove(l.pipe) })
 	if err := os.MkdirAll(dir+"/.local/share/linphone", 0o755); err != nil {
 		t.Fatal(err)
@@ -68,7 +71,7 @@ lime_update_threshold=0
 	cmd := exec.Command("linphone-daemon", "--pipe", name, "--config", rc, "--log", dir+"/log")
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	l.proc = start(t, "linphone "+user, cmd)
-	l.until(func() bool { _, err := os.Stat(l.pipe); return err == nil })
+	l.connect()
 	l.until(func() bool { return strings.Contains(l.do("register-status ALL"), "RegistrationOk") })
 	return l
 }
@@ -78,33 +81,105 @@ func (l *linphone) until(ok func() bool) {
 	l.t.Helper()
 	for end := time.Now().Add(patience); !ok(); <-time.After(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			l.t.Fatal("linphone-daemon is not ready")
+			l.t.Fatal("linphone-daemon: never happened what the test waits for")
 		}
 	}
 }
 
-// do gives one command and returns the answer.
+// connect opens the one connection that takes commands: the daemon may drop
+// one that comes while it notices the end of another.
+func (l *linphone) connect() {
+	l.t.Helper()
+	l.until(func() (ok bool) {
+		c, err := net.Dial("unix", l.pipe)
+		l.control = c
+		return err == nil
+	})
+	l.t.Cleanup(func() { l.control.Close() })
+}
+
+// do gives one command and returns the answer, which ends when no more comes.
 func (l *linphone) do(command string) string {
 	l.t.Helper()
-	c, err := net.Dial("unix", l.pipe)
-	if err != nil {
-		return err.Error()
-	}
-	defer c.Close()
-	if _, err := fmt.Fprintln(c, command); err != nil {
-		return err.Error()
+	_ = l.control.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := fmt.Fprintln(l.control, command); err != nil {
+		l.t.Fatalf("linphone-daemon takes no command: %v", err)
 	}
 	var answer strings.Builder
 	buf := make([]byte, 4096)
-	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
 	for {
-		n, err := c.Read(buf)
+		n, err := l.control.Read(buf)
 		answer.Write(buf[:n])
 		if strings.Contains(answer.String(), "Status:") {
-			_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			_ = l.control.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		}
 		if err != nil {
 			return answer.String()
 		}
+	}
+}
+
+// message sends a text to an address.
+func (l *linphone) message(to, text string) {
+	l.t.Helper()
+	if answer := l.do("message " + to + " " + text); !strings.Contains(answer, "Status: Ok") {
+		l.t.Fatalf("linphone-daemon does not send: %s", answer)
+	}
+}
+
+// receives waits until a text from an address has come to the phone.
+func (l *linphone) receives(from, text string) {
+	l.t.Helper()
+	l.records(`\nMESSAGE .*\n(?:.+\n)*From: .*` + regexp.QuoteMeta("<"+from+">") + `.*\n(?:.+\n)*\n` + regexp.QuoteMeta(text) + `\n`)
+}
+
+// records waits until the phone's SIP trace matches and returns the submatches.
+func (l *linphone) records(pattern string) (found []string) {
+	l.t.Helper()
+	re := regexp.MustCompile(pattern)
+	l.until(func() bool {
+		trace, err := os.ReadFile(l.trace)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		found = re.FindStringSubmatch(strings.ReplaceAll(string(trace), "\r", ""))
+		return found != nil
+	})
+	return found
+}
+
+func TestPeerLinphoneBothWays(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			b := newBridge(t)
+			ann := joinChat(t, b.web, "ann")
+			alice := startLinphone(t, "alice", password("alice"), transport, b.sip)
+			alice.message("sip:lobby@127.0.0.1", "hello from linphone")
+			if m := ann.sees("hello from linphone", nil); m.From != "sip:alice@127.0.0.1" {
+				t.Errorf("the room sees it from %q", m.From)
+			}
+			ann.say("r:lobby", "hello linphone")
+			alice.receives("sip:lobby@127.0.0.1", "hello linphone")
+			ann.marked("hello linphone", "delivered")
+		})
+	}
+}
+
+// C09: a phone says by itself what became of a message.
+func TestPeerLinphoneNoticesStayOutOfTheChat(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			b := newBridge(t)
+			ann := joinChat(t, b.web, "ann")
+			alice := startLinphone(t, "alice", password("alice"), transport, b.sip)
+			ann.say("r:lobby", "tell me about it")
+			notice := alice.records(`\nCSeq: \d+ MESSAGE\nCall-ID: (\S+)\n(?:.+\n)*Content-Type: message/imdn\+xml\n`)
+			alice.records(`\nSIP/2\.0 202 .*\n(?:.+\n)*Call-ID: ` + regexp.QuoteMeta(notice[1]) + `\n`)
+			alice.message("sip:lobby@127.0.0.1", "texts still come")
+			ann.sees("texts still come", nil)
+			if got := fmt.Sprint(ann.texts("")); got != "[tell me about it texts still come]" {
+				t.Errorf("the room has %s", got)
+			}
+		})
 	}
 }
