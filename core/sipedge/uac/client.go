@@ -170,6 +170,9 @@ func (c *Client) Close() error {
 	c.close()
 	err := c.ua.Close()
 	c.serving.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // the peer or a reader was quicker
+	}
 	return err
 }
 
