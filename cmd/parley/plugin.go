@@ -45,6 +45,7 @@ The host starts this as its child process; by hand it only says so and ends.`,
 			if !ok {
 				return usage("no bundled connector is called %s; there is %s", quote(args[0]), strings.Join(names, ", "))
 			}
+			trimSoon()
 			sdk.Serve(make())
 			return nil
 		},

@@ -48,6 +48,7 @@ func run(cmd *cobra.Command, path string, logs *logging) error {
 	go func() { ended <- host.Run(ctx) }()
 	select {
 	case <-host.Ready():
+		trimSoon()
 		welcome(cmd.OutOrStdout(), host.Summary(), c, executable)
 		return <-ended
 	case err := <-ended:

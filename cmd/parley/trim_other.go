@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// trimSoon does nothing here.
+func trimSoon() {}
