@@ -22,13 +22,19 @@ import (
 // for a moment to ask what it can do and which settings it takes. It returns
 // the configuration, nil if it is unusable, and all problems at once.
 func Check(ctx context.Context, path, executable string, log *slog.Logger) (*config.Config, config.Problems) {
+	c, _, problems := examine(ctx, path, executable, log)
+	return c, problems
+}
+
+// examine is Check, with the routing table that comes of it.
+func examine(ctx context.Context, path, executable string, log *slog.Logger) (*config.Config, *route.Table, config.Problems) {
 	c, problems := config.Load(path)
 	if c == nil {
-		return nil, problems
+		return nil, nil, problems
 	}
 	dir, err := os.MkdirTemp("", "parley-check-")
 	if err != nil {
-		return c, append(problems, config.Problem{File: path, Text: err.Error()})
+		return c, nil, append(problems, config.Problem{File: path, Text: err.Error()})
 	}
 	defer os.RemoveAll(dir)
 	known := map[string]sdk.Description{}
@@ -39,8 +45,8 @@ func Check(ctx context.Context, path, executable string, log *slog.Logger) (*con
 			known[name] = d
 		}
 	}
-	_, found := newTable(c, known)
-	return c, append(problems, found...)
+	table, found := newTable(c, known)
+	return c, table, append(problems, found...)
 }
 
 // describe asks one connector what it can do and checks its settings.
@@ -109,19 +115,9 @@ func Explain(ctx context.Context, path, executable, from, to string, log *slog.L
 			return "", err
 		}
 	}
-	c, problems := Check(ctx, path, executable, log)
+	_, table, problems := examine(ctx, path, executable, log)
 	if len(problems) > 0 {
 		return "", problems
 	}
-	dir, err := os.MkdirTemp("", "parley-explain-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	known := map[string]sdk.Description{}
-	for name := range c.Plugins {
-		known[name], _ = describe(ctx, c, name, executable, dir, log)
-	}
-	table, _ := newTable(c, known)
 	return strings.TrimRight(table.Explain(event.Address(from), event.Address(to)), "\n"), nil
 }
