@@ -177,9 +177,9 @@ func (b *backend) Report(ctx context.Context, r event.Report) error {
 	return b.c.stage.Report(ctx, r)
 }
 
-// Accepts tells whether a message would be routed.
-func (b *backend) Accepts(ctx context.Context, sender, recipient event.Address) error {
-	in := event.Inbound{Envelope: event.Envelope{Origin: b.c.name, Sender: sender, Recipient: recipient}}
+// Accepts tells whether Put would take in.
+func (b *backend) Accepts(ctx context.Context, in event.Inbound) error {
+	in.Origin = b.c.name
 	if _, err := b.h.find(ctx, &in); err != nil {
 		return fmt.Errorf("%w: %w", sdk.ErrRefused, err)
 	}

@@ -47,6 +47,17 @@ const (
 	ReasonExpired   Reason = "expired"   // its expiry passed first
 )
 
+// Mode is how a route joins its two sides. It is empty between local SIP
+// accounts, which need no route.
+type Mode string
+
+// The modes of a route.
+const (
+	ModeDirect Mode = "direct" // one SIP user and one person
+	ModeDesk   Mode = "desk"   // many SIP users and one place: each has a thread of its own there
+	ModeRoom   Mode = "room"   // a group: everybody sees everything
+)
+
 // BuiltinSIP is the connector name of the host's own network.
 const BuiltinSIP = "sip"
 
@@ -67,8 +78,8 @@ type Envelope struct {
 	SenderName   string    // display name; hostile text, shown but never interpreted
 	Recipient    Address   // the address the sender dialled
 	Conversation string    // conversation token
-	Thread       string    // thread on the network it came from, in that network's words
-	InReplyTo    string    // native id of the message this one answers, edits or concerns
+	Thread       string    // thread on the network it came from, in the words of an anchor
+	InReplyTo    string    // id, on the network it comes from or goes to, of the message this one answers, edits or concerns
 	Title        string    // what SIP and mail call Subject
 	Language     string    // BCP 47
 	Sent         time.Time // when the sender says it was sent; zero if unknown
@@ -78,6 +89,7 @@ type Envelope struct {
 	Automatic    bool      // made by a machine: never answered automatically (RFC 3834)
 	Origin       string    // connector instance the message came in by, or "sip"
 	NativeID     string    // id on the network it came from
+	Original     string    // name in Media of the message whole, when Content is less than what came
 	Hops         int       // bridges it may still cross; 0 is never forwarded
 	Traceparent  string    // W3C trace context
 }
@@ -102,6 +114,7 @@ type Outbound struct {
 	FromName   string    // display name beside From
 	Generation int       // 1, and one more for each retry of a dead letter
 	Route      string    // name of the route; empty between local SIP accounts
+	Mode       Mode      // of the route
 	Lane       string    // token of route, conversation and target: the unit of order
 	Envelope
 	Content
@@ -126,6 +139,7 @@ type Status struct {
 	Conversation   string
 	Origin         string   // connector instance the Inbound came in by
 	NativeID       string   // of the Inbound
+	Thread         string   // of the Inbound
 	Wants          []State  // receipts the sender asked for
 	Automatic      bool     // the Inbound was made by a machine
 	RemoteIDs      []string // ids on the target's network
@@ -168,15 +182,17 @@ type Delivery struct {
 	Sender       Address // who said it
 	SenderName   string
 	Recipient    Address // the address the sender dialled
+	Mode         Mode    // desk: keep each conversation in a thread of its own; room: in none
 	Conversation string  // token; the same for all messages of one conversation
-	Anchor       string  // thread anchor an earlier Receipt gave for this conversation
-	InReplyTo    string  // id on the target's network of the message this concerns
+	Anchor       string  // thread of the conversation: of an earlier Receipt, or of the person's last message
+	InReplyTo    string  // id on the target's network of the message this concerns, if known
 	Title        string  // what SIP and mail call Subject
 	Language     string
 	Sent         time.Time
 	Expires      time.Time
 	Wants        []State
 	State        State // of kind status
+	Active       bool  // of kind typing: composing, or stopped
 	Automatic    bool
 	Attempt      int // 1 if no earlier attempt can have reached the network
 	Content
@@ -186,7 +202,7 @@ type Delivery struct {
 type Receipt struct {
 	State     State    // Accepted or Delivered
 	RemoteIDs []string // ids the network gave it
-	Anchor    string   // thread anchor for the rest of the conversation
+	Anchor    string   // thread in which the conversation goes on; unique within the connector instance
 	Losses    []string // what the network could not carry
 }
 
@@ -204,7 +220,7 @@ func (o Outbound) Delivery() Delivery {
 	return Delivery{
 		ID: o.ID, Kind: o.Kind, Target: o.Target, From: o.From, FromName: o.FromName,
 		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
-		Conversation: o.Conversation, InReplyTo: o.InReplyTo,
+		Mode: o.Mode, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
 		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
 		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Attempt: 1, Content: o.Content,
 	}
@@ -216,7 +232,7 @@ func (o Outbound) Status(s State, at time.Time) Status {
 		ID: StatusID(o.ID, s), Time: at, State: s, Outbound: o.ID, Inbound: o.Inbound,
 		Connector: o.Connector, Target: o.Target, From: o.From, Route: o.Route, Lane: o.Lane,
 		Generation: o.Generation, Kind: o.Kind, Sender: o.Sender, Recipient: o.Recipient,
-		Conversation: o.Conversation, Origin: o.Origin, NativeID: o.NativeID,
+		Conversation: o.Conversation, Origin: o.Origin, NativeID: o.NativeID, Thread: o.Thread,
 		Wants: o.Wants, Automatic: o.Automatic,
 	}
 }

@@ -23,7 +23,7 @@ func examples() map[string]Event {
 		Recipient: "sip:lobby@example.com", Conversation: "c0nv", Thread: "1712345678.0001",
 		InReplyTo: "$evt:hs.org", Title: "Lunch?\r\nce-hops: 99", Language: "de-AT",
 		Sent: at.Add(-time.Second), Expires: at.Add(time.Hour), Wants: []State{Delivered, Displayed},
-		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", Hops: 7,
+		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", Original: "media-9", Hops: 7,
 		Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 	in := Inbound{
@@ -33,7 +33,7 @@ func examples() map[string]Event {
 	out := Outbound{
 		ID: OutboundID(in.ID, "matrix:r/lobby:hs.org", 2), Time: at.Add(time.Millisecond), Inbound: in.ID,
 		Connector: "matrix", Target: "matrix:r/lobby:hs.org", From: "sip:lobby@example.com", FromName: "Lobby",
-		Generation: 2, Route: "lobby", Lane: "laneB", Envelope: envelope,
+		Generation: 2, Route: "lobby", Mode: ModeRoom, Lane: "laneB", Envelope: envelope,
 		Content: Content{MediaType: "image/png", Ref: "body.x", SHA256: strings.Repeat("0a", 32), Size: 300000},
 	}
 	status := out.Status(Failed, at)
@@ -125,7 +125,7 @@ func (d draw) envelope(origin string) Envelope {
 		Recipient: Address(d.text("recipient")), Conversation: d.text("conversation"), Thread: d.text("thread"),
 		InReplyTo: d.text("reply"), Title: d.text("title"), Language: d.text("language"),
 		Sent: d.time("sent"), Expires: d.time("expires"), Wants: d.states(), State: State(d.text("state")),
-		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"),
+		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"), Original: d.text("original"),
 		Hops: rapid.IntRange(0, 100).Draw(d.T, "hops"), Traceparent: d.text("trace"),
 	}
 }
@@ -142,7 +142,7 @@ func (d draw) outbound() Outbound {
 	return Outbound{
 		ID: "i" + d.text("id"), Time: d.time("time"), Inbound: d.text("inbound"), Connector: d.text("connector"),
 		Target: Address(d.text("target")), From: Address(d.text("from")), FromName: d.text("from name"),
-		Generation: rapid.IntRange(0, 9).Draw(d.T, "generation"), Route: d.text("route"), Lane: d.text("lane"),
+		Generation: rapid.IntRange(0, 9).Draw(d.T, "generation"), Route: d.text("route"), Mode: Mode(d.text("mode")), Lane: d.text("lane"),
 		Envelope: d.envelope(d.text("origin")), Content: d.content(),
 	}
 }

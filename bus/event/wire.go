@@ -184,6 +184,7 @@ func (e *Outbound) assignment(f *fields) {
 	text(f, "fromname", &e.FromName)
 	f.int("generation", &e.Generation)
 	text(f, "route", &e.Route)
+	text(f, "mode", &e.Mode)
 	text(f, "lane", &e.Lane)
 	text(f, "origin", &e.Origin)
 	e.Envelope.fields(f)
@@ -217,6 +218,7 @@ func (e *Envelope) fields(f *fields) {
 	text(f, "state", &e.State)
 	f.bool("automatic", &e.Automatic)
 	text(f, "nativeid", &e.NativeID)
+	text(f, "original", &e.Original)
 	f.int("hops", &e.Hops)
 	text(f, "traceparent", &e.Traceparent)
 }
@@ -246,6 +248,7 @@ func (e *Status) fields(f *fields) {
 	text(f, "conversation", &e.Conversation)
 	text(f, "origin", &e.Origin)
 	text(f, "nativeid", &e.NativeID)
+	text(f, "thread", &e.Thread)
 	list(f, "wants", &e.Wants)
 	f.bool("automatic", &e.Automatic)
 	list(f, "remoteids", &e.RemoteIDs)

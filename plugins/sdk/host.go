@@ -63,9 +63,9 @@ func (h *host) Report(ctx context.Context, r event.Report) error {
 	return err
 }
 
-func (h *host) Accepts(ctx context.Context, sender, recipient event.Address) error {
-	q := &wire.Accepts{Sender: string(sender), Recipient: string(recipient)}
-	if !utf8.ValidString(q.Sender) || !utf8.ValidString(q.Recipient) {
+func (h *host) Accepts(ctx context.Context, in event.Inbound) error {
+	q := &wire.Accepts{Sender: string(in.Sender), Recipient: string(in.Recipient), Thread: in.Thread}
+	if !utf8.ValidString(q.Sender + q.Recipient + q.Thread) {
 		return ErrRefused
 	}
 	_, err := h.ask(ctx, &wire.ConnectorFrame{Body: &wire.ConnectorFrame_Accepts{Accepts: q}})

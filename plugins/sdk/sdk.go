@@ -59,8 +59,15 @@ type Description struct {
 	MaxBytes int          // largest body in bytes that Deliver takes; 0 means the host's limit
 	Gate     Gate         // pace towards one target address
 	HTTP     bool         // it serves HTTP behind the host's door: see Host.Serve
-	Find     bool         // set by Serve when the connector implements Finder
-	Settings string       // JSON Schema of its table in bridge.toml
+	// Public are prefixes of paths, such as "/events", that the door lets
+	// anybody ask for, also without its password: the connector authenticates
+	// the caller there itself.
+	Public []string
+	// States are those it wants to be told by deliveries of KindStatus; none
+	// means all.
+	States   []event.State
+	Find     bool   // set by Serve when the connector implements Finder
+	Settings string // JSON Schema of its table in bridge.toml
 }
 
 // Gate is the pace towards one target address. Zero values mean no limit.
@@ -73,6 +80,9 @@ type Gate struct {
 type Settings struct {
 	Instance string // the connector's name in bridge.toml
 	JSON     json.RawMessage
+	// Places are the addresses of this connector that routes name: the rooms
+	// and channels it has to be in.
+	Places []event.Address
 }
 
 // Decode unmarshals the table into v.
@@ -96,14 +106,19 @@ type Host interface {
 	// what else it knows of the Envelope; the host sets the rest. Putting the
 	// same NativeID again is harmless and returns the same id. Only after Put
 	// has returned may the network be told that the message was taken.
+	//
+	// Thread is in the words of an anchor. Where it is one that the host knows,
+	// Recipient may be empty: the host knows whom the conversation is with. In
+	// a direct conversation the thread becomes the anchor for what goes back.
 	Put(ctx context.Context, in event.Inbound) (id string, err error)
 	// Signal tells that somebody is composing. It is best effort.
 	Signal(ctx context.Context, t event.Typing) error
 	// Report tells what the network said later about a delivery.
 	Report(ctx context.Context, r event.Report) error
-	// Accepts tells whether a message from sender to recipient would be
-	// routed. It returns nil, or ErrRefused with the reason.
-	Accepts(ctx context.Context, sender, recipient event.Address) error
+	// Accepts tells whether Put would take a message with the Sender,
+	// Recipient and Thread of in: nil, or ErrRefused with the reason. Without
+	// a Sender it tells whether there is such a recipient for anybody.
+	Accepts(ctx context.Context, in event.Inbound) error
 	// State is the connector's durable key-value store.
 	State() State
 	// Media keeps large bodies.

@@ -43,7 +43,10 @@ func (s *server) Describe(context.Context, *wire.DescribeRequest) (*wire.Descrip
 	m := &wire.Description{
 		Network: d.Network, Version: d.Version, Schemes: d.Schemes, Types: d.Types, MaxBytes: int64(d.MaxBytes),
 		GateOutstanding: int32(d.Gate.Outstanding), GateEvery: durationpb.New(d.Gate.Every),
-		Http: d.HTTP, Find: d.Find, SettingsSchema: d.Settings,
+		Http: d.HTTP, Find: d.Find, SettingsSchema: d.Settings, Public: d.Public,
+	}
+	for _, s := range d.States {
+		m.States = append(m.States, string(s))
 	}
 	for _, k := range d.Kinds {
 		m.Kinds = append(m.Kinds, string(k))

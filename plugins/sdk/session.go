@@ -124,6 +124,9 @@ func (s *session) open(ctx context.Context, o *wire.Open) error {
 	}
 	s.web.path = o.HttpSocket
 	settings := Settings{Instance: o.Instance, JSON: o.Settings}
+	for _, a := range o.Places {
+		settings.Places = append(settings.Places, event.Address(a))
+	}
 	if err := s.connector.Open(ctx, settings, &host{s}); err != nil {
 		s.step(opening, closed)
 		s.web.close()

@@ -155,7 +155,7 @@ func (h *fakeHost) Put(ctx context.Context, in event.Inbound) (string, error) {
 
 func (h *fakeHost) Signal(context.Context, event.Typing) error { return nil }
 func (h *fakeHost) Report(context.Context, event.Report) error { return nil }
-func (h *fakeHost) Accepts(context.Context, event.Address, event.Address) error {
+func (h *fakeHost) Accepts(context.Context, event.Inbound) error {
 	return h.refuses
 }
 func (h *fakeHost) State() sdk.State                 { return h.state }

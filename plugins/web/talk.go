@@ -59,7 +59,7 @@ func (s *server) open(ctx context.Context, p person, to string) (conv string, pe
 	if err := checkPeer(peer); err != nil {
 		return "", "", http.StatusBadRequest, err
 	}
-	err = s.host.Accepts(ctx, personAddress(p.Name), peer)
+	err = s.host.Accepts(ctx, event.Inbound{Envelope: event.Envelope{Sender: personAddress(p.Name), Recipient: peer}})
 	if errors.Is(err, sdk.ErrRefused) {
 		return "", "", http.StatusUnprocessableEntity, errors.New("no route leads from here to " + string(peer))
 	}

@@ -21,8 +21,9 @@ type Backend interface {
 	Signal(ctx context.Context, t event.Typing) error
 	// Report stores what the network said later about a delivery.
 	Report(ctx context.Context, r event.Report) error
-	// Accepts returns nil if a message would be routed, or sdk.ErrRefused.
-	Accepts(ctx context.Context, sender, recipient event.Address) error
+	// Accepts returns nil if Put would take a message with the Sender,
+	// Recipient and Thread of in, or sdk.ErrRefused; see sdk.Host.
+	Accepts(ctx context.Context, in event.Inbound) error
 	// State is the connector's own key-value store.
 	State() sdk.State
 	// Media keeps large bodies.

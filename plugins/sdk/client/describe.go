@@ -24,7 +24,10 @@ func describe(ctx context.Context, service wire.ConnectorClient) (sdk.Descriptio
 		Network: m.GetNetwork(), Version: wire.Clip(m.GetVersion(), 100), Types: m.GetTypes(),
 		MaxBytes: int(max(m.GetMaxBytes(), 0)),
 		Gate:     sdk.Gate{Outstanding: int(max(m.GetGateOutstanding(), 0)), Every: m.GetGateEvery().AsDuration()},
-		HTTP:     m.GetHttp(), Find: m.GetFind(), Settings: m.GetSettingsSchema(),
+		HTTP:     m.GetHttp(), Find: m.GetFind(), Settings: m.GetSettingsSchema(), Public: m.GetPublic(),
+	}
+	for _, s := range m.GetStates() {
+		d.States = append(d.States, event.State(s))
 	}
 	for _, s := range m.GetSchemes() {
 		d.Schemes = append(d.Schemes, strings.ToLower(s))
@@ -61,6 +64,16 @@ func check(d sdk.Description) error {
 	}
 	if len(d.Types) == 0 || len(d.Types) > 100 {
 		say("%d types; give 1 to 100, such as text/plain", len(d.Types))
+	}
+	for _, path := range d.Public {
+		if !strings.HasPrefix(path, "/") || len(path) < 2 || len(path) > 100 || len(d.Public) > 16 {
+			say("public path %.40q; give a few prefixes that begin with / and say more, such as /events", path)
+		}
+	}
+	for _, s := range d.States {
+		if !slices.Contains([]event.State{event.Accepted, event.Delivered, event.Displayed, event.Failed}, s) {
+			say("state %.40q is unknown", string(s))
+		}
 	}
 	if d.Gate.Every < 0 || d.Gate.Every > maxEvery {
 		say("gate every %v; at most %v makes sense", d.Gate.Every, maxEvery)

@@ -261,7 +261,7 @@ func (s *stateful) media(ctx context.Context, h sdk.Host) error {
 		return fmt.Errorf("open of what is not there: %v", err)
 	}
 	for _, bad := range []event.Address{"sip:alice@example.com", "other:x"} {
-		if err := h.Accepts(ctx, bad, "test:room"); !errors.Is(err, sdk.ErrRefused) {
+		if err := h.Accepts(ctx, event.Inbound{Envelope: event.Envelope{Sender: bad, Recipient: "test:room"}}); !errors.Is(err, sdk.ErrRefused) {
 			return fmt.Errorf("accepts from %s: %v", bad, err)
 		}
 	}

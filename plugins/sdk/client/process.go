@@ -102,6 +102,9 @@ func (p *Process) Open(ctx context.Context, s sdk.Settings, b Backend) error {
 	p.running.Go(func() { p.fail(p.read(stream)) })
 	p.running.Go(p.watch)
 	o := &wire.Open{Instance: s.Instance, Settings: s.JSON, HttpSocket: p.HTTPSocket()}
+	for _, a := range s.Places {
+		o.Places = append(o.Places, string(a))
+	}
 	if len(o.Settings) == 0 {
 		o.Settings = []byte("{}")
 	}

@@ -50,7 +50,7 @@ func (p *Process) serve(ctx context.Context, f *wire.ConnectorFrame) {
 	case *wire.ConnectorFrame_Report:
 		err = p.report(ctx, wire.ToReport(body.Report))
 	case *wire.ConnectorFrame_Accepts:
-		err = p.accepts(ctx, event.Address(body.Accepts.GetSender()), event.Address(body.Accepts.GetRecipient()))
+		err = p.accepts(ctx, body.Accepts)
 	case *wire.ConnectorFrame_MediaStore:
 		a, err = p.storeMedia(ctx, f.Id, body.MediaStore)
 	case *wire.ConnectorFrame_MediaOpen:
@@ -108,8 +108,8 @@ func (p *Process) mayPut(in event.Inbound) error {
 	if err := p.maySend(in.Sender); err != nil {
 		return err
 	}
-	if err := in.Recipient.Check(); err != nil {
-		return event.Permanent(fmt.Errorf("put: recipient: %w", err))
+	if err := mayReach(in); err != nil {
+		return event.Permanent(fmt.Errorf("put: %w", err))
 	}
 	switch {
 	case in.NativeID == "" || len(in.NativeID) > event.MaxAddress:
@@ -149,14 +149,33 @@ func (p *Process) signal(ctx context.Context, t event.Typing) error {
 	return p.backend.Signal(ctx, t)
 }
 
-func (p *Process) accepts(ctx context.Context, sender, recipient event.Address) error {
-	if err := p.maySend(sender); err != nil {
-		return err
+func (p *Process) accepts(ctx context.Context, q *wire.Accepts) error {
+	in := event.Inbound{Envelope: event.Envelope{
+		Origin: p.instance, Sender: event.Address(q.GetSender()), Recipient: event.Address(q.GetRecipient()), Thread: q.GetThread(),
+	}}
+	if in.Sender != "" {
+		if err := p.maySend(in.Sender); err != nil {
+			return err
+		}
 	}
-	if err := recipient.Check(); err != nil {
-		return fmt.Errorf("%w: recipient: %w", sdk.ErrRefused, err)
+	if err := mayReach(in); err != nil {
+		return fmt.Errorf("%w: %w", sdk.ErrRefused, err)
 	}
-	return p.backend.Accepts(ctx, sender, recipient)
+	return p.backend.Accepts(ctx, in)
+}
+
+// mayReach checks what tells whom a message is for.
+func mayReach(in event.Inbound) error {
+	if len(in.Thread) > wire.MaxAnchor {
+		return fmt.Errorf("thread of %d bytes; give at most %d", len(in.Thread), wire.MaxAnchor)
+	}
+	if in.Recipient == "" && in.Thread != "" {
+		return nil
+	}
+	if err := in.Recipient.Check(); err != nil {
+		return fmt.Errorf("recipient: %w", err)
+	}
+	return nil
 }
 
 func (p *Process) report(ctx context.Context, r event.Report) error {

@@ -132,10 +132,10 @@ func (b *Backend) Report(_ context.Context, r event.Report) error {
 }
 
 // Accepts takes everybody but those that were to be refused.
-func (b *Backend) Accepts(_ context.Context, _, recipient event.Address) error {
+func (b *Backend) Accepts(_ context.Context, in event.Inbound) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.refuse[recipient] {
+	if b.refuse[in.Recipient] {
 		return fmt.Errorf("%w: no such recipient", sdk.ErrRefused)
 	}
 	return nil

@@ -226,6 +226,8 @@ type Description struct {
 	Http            bool                   `protobuf:"varint,9,opt,name=http,proto3" json:"http,omitempty"`                                              // it serves HTTP on Open.http_socket
 	Find            bool                   `protobuf:"varint,10,opt,name=find,proto3" json:"find,omitempty"`                                             // it answers Find
 	SettingsSchema  string                 `protobuf:"bytes,11,opt,name=settings_schema,json=settingsSchema,proto3" json:"settings_schema,omitempty"`    // JSON Schema of its table in bridge.toml
+	Public          []string               `protobuf:"bytes,12,rep,name=public,proto3" json:"public,omitempty"`                                          // prefixes of HTTP paths that anybody may ask for: the connector itself authenticates there
+	States          []string               `protobuf:"bytes,13,rep,name=states,proto3" json:"states,omitempty"`                                          // states it wants to be told by deliveries of kind status; none means all
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -335,6 +337,20 @@ func (x *Description) GetSettingsSchema() string {
 		return x.SettingsSchema
 	}
 	return ""
+}
+
+func (x *Description) GetPublic() []string {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *Description) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
 }
 
 // HostFrame is what the host says on Control.
@@ -765,6 +781,7 @@ type Open struct {
 	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`                       // the connector's name in bridge.toml
 	Settings      []byte                 `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`                       // its table in bridge.toml as JSON, with its secrets
 	HttpSocket    string                 `protobuf:"bytes,3,opt,name=http_socket,json=httpSocket,proto3" json:"http_socket,omitempty"` // where to listen when Description.http is set
+	Places        []string               `protobuf:"bytes,4,rep,name=places,proto3" json:"places,omitempty"`                           // addresses of its network that routes name: rooms and channels to be in
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -818,6 +835,13 @@ func (x *Open) GetHttpSocket() string {
 		return x.HttpSocket
 	}
 	return ""
+}
+
+func (x *Open) GetPlaces() []string {
+	if x != nil {
+		return x.Places
+	}
+	return nil
 }
 
 type Close struct {
@@ -1020,8 +1044,8 @@ type Delivery struct {
 	SenderName    string                 `protobuf:"bytes,7,opt,name=sender_name,json=senderName,proto3" json:"sender_name,omitempty"`
 	Recipient     string                 `protobuf:"bytes,8,opt,name=recipient,proto3" json:"recipient,omitempty"`                     // the address the sender dialled
 	Conversation  string                 `protobuf:"bytes,9,opt,name=conversation,proto3" json:"conversation,omitempty"`               // token; the same for all messages of one conversation
-	Anchor        string                 `protobuf:"bytes,10,opt,name=anchor,proto3" json:"anchor,omitempty"`                          // thread anchor that an earlier receipt gave for this conversation
-	InReplyTo     string                 `protobuf:"bytes,11,opt,name=in_reply_to,json=inReplyTo,proto3" json:"in_reply_to,omitempty"` // id on the target's network of the message this concerns
+	Anchor        string                 `protobuf:"bytes,10,opt,name=anchor,proto3" json:"anchor,omitempty"`                          // thread of the conversation: of an earlier receipt, or of the person's last message
+	InReplyTo     string                 `protobuf:"bytes,11,opt,name=in_reply_to,json=inReplyTo,proto3" json:"in_reply_to,omitempty"` // id on the target's network of the message this concerns, if known
 	Title         string                 `protobuf:"bytes,12,opt,name=title,proto3" json:"title,omitempty"`
 	Language      string                 `protobuf:"bytes,13,opt,name=language,proto3" json:"language,omitempty"`
 	Sent          *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=sent,proto3" json:"sent,omitempty"`
@@ -1031,6 +1055,8 @@ type Delivery struct {
 	Automatic     bool                   `protobuf:"varint,18,opt,name=automatic,proto3" json:"automatic,omitempty"` // made by a machine: never answer it automatically
 	Attempt       int32                  `protobuf:"varint,19,opt,name=attempt,proto3" json:"attempt,omitempty"`     // 1 for the first
 	Content       *Content               `protobuf:"bytes,20,opt,name=content,proto3" json:"content,omitempty"`
+	Mode          string                 `protobuf:"bytes,21,opt,name=mode,proto3" json:"mode,omitempty"`      // direct: the target is a person; desk: keep each conversation in a thread of its own; room: in none
+	Active        bool                   `protobuf:"varint,22,opt,name=active,proto3" json:"active,omitempty"` // of kind typing: composing, or stopped
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1205,6 +1231,20 @@ func (x *Delivery) GetContent() *Content {
 	return nil
 }
 
+func (x *Delivery) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Delivery) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
 // Find asks whether an interrupted delivery reached the network. An error
 // means unknown: the host asks again later.
 type Find struct {
@@ -1264,7 +1304,7 @@ type Receipt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`                          // accepted (also when empty) or delivered
 	RemoteIds     []string               `protobuf:"bytes,2,rep,name=remote_ids,json=remoteIds,proto3" json:"remote_ids,omitempty"` // ids the network gave it
-	Anchor        string                 `protobuf:"bytes,3,opt,name=anchor,proto3" json:"anchor,omitempty"`                        // thread anchor for the rest of the conversation
+	Anchor        string                 `protobuf:"bytes,3,opt,name=anchor,proto3" json:"anchor,omitempty"`                        // thread in which the conversation goes on; unique within the connector instance
 	Losses        []string               `protobuf:"bytes,4,rep,name=losses,proto3" json:"losses,omitempty"`                        // what the network could not carry
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1335,8 +1375,8 @@ type Inbound struct {
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                         // message when empty
 	Sender        string                 `protobuf:"bytes,3,opt,name=sender,proto3" json:"sender,omitempty"`                     // authenticated by the network; its scheme must be one of Description.schemes
 	SenderName    string                 `protobuf:"bytes,4,opt,name=sender_name,json=senderName,proto3" json:"sender_name,omitempty"`
-	Recipient     string                 `protobuf:"bytes,5,opt,name=recipient,proto3" json:"recipient,omitempty"`                    // the address on this network, or the SIP address, that the sender wrote to
-	Thread        string                 `protobuf:"bytes,6,opt,name=thread,proto3" json:"thread,omitempty"`                          // thread on this network, in its own words
+	Recipient     string                 `protobuf:"bytes,5,opt,name=recipient,proto3" json:"recipient,omitempty"`                    // the address on this network, or the SIP address, that the sender wrote to; empty: the thread tells
+	Thread        string                 `protobuf:"bytes,6,opt,name=thread,proto3" json:"thread,omitempty"`                          // thread on this network, in the words of an anchor
 	InReplyTo     string                 `protobuf:"bytes,7,opt,name=in_reply_to,json=inReplyTo,proto3" json:"in_reply_to,omitempty"` // native id of the message this one answers, edits or concerns
 	Title         string                 `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`
 	Language      string                 `protobuf:"bytes,9,opt,name=language,proto3" json:"language,omitempty"`
@@ -1347,7 +1387,8 @@ type Inbound struct {
 	Automatic     bool                   `protobuf:"varint,14,opt,name=automatic,proto3" json:"automatic,omitempty"`
 	Traceparent   string                 `protobuf:"bytes,15,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Content       *Content               `protobuf:"bytes,16,opt,name=content,proto3" json:"content,omitempty"`
-	Hops          int32                  `protobuf:"varint,17,opt,name=hops,proto3" json:"hops,omitempty"` // bridges it may still cross, if the network carried it; 0 means unknown
+	Hops          int32                  `protobuf:"varint,17,opt,name=hops,proto3" json:"hops,omitempty"`        // bridges it may still cross, if the network carried it; 0 means unknown
+	Original      string                 `protobuf:"bytes,18,opt,name=original,proto3" json:"original,omitempty"` // Content.ref of the message whole, kept with MediaStore, when content is less than what came
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1501,6 +1542,13 @@ func (x *Inbound) GetHops() int32 {
 	return 0
 }
 
+func (x *Inbound) GetOriginal() string {
+	if x != nil {
+		return x.Original
+	}
+	return ""
+}
+
 // Typing says that somebody is composing, or has stopped. Best effort.
 type Typing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1647,11 +1695,12 @@ func (x *Report) GetDetail() string {
 	return ""
 }
 
-// Accepts asks whether a message would be routed.
+// Accepts asks whether a put of such a message would be taken.
 type Accepts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sender        string                 `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
-	Recipient     string                 `protobuf:"bytes,2,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	Sender        string                 `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`       // empty: is there such a recipient for anybody?
+	Recipient     string                 `protobuf:"bytes,2,opt,name=recipient,proto3" json:"recipient,omitempty"` // empty: the thread tells
+	Thread        string                 `protobuf:"bytes,3,opt,name=thread,proto3" json:"thread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1696,6 +1745,13 @@ func (x *Accepts) GetSender() string {
 func (x *Accepts) GetRecipient() string {
 	if x != nil {
 		return x.Recipient
+	}
+	return ""
+}
+
+func (x *Accepts) GetThread() string {
+	if x != nil {
+		return x.Thread
 	}
 	return ""
 }
@@ -2418,7 +2474,7 @@ var File_connector_proto protoreflect.FileDescriptor
 const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"\x0fconnector.proto\x12\x13parley.connector.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
-	"\x0fDescribeRequest\"\xda\x02\n" +
+	"\x0fDescribeRequest\"\x8a\x03\n" +
 	"\vDescription\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2432,7 +2488,9 @@ const file_connector_proto_rawDesc = "" +
 	"\x04http\x18\t \x01(\bR\x04http\x12\x12\n" +
 	"\x04find\x18\n" +
 	" \x01(\bR\x04find\x12'\n" +
-	"\x0fsettings_schema\x18\v \x01(\tR\x0esettingsSchema\"\x93\x03\n" +
+	"\x0fsettings_schema\x18\v \x01(\tR\x0esettingsSchema\x12\x16\n" +
+	"\x06public\x18\f \x03(\tR\x06public\x12\x16\n" +
+	"\x06states\x18\r \x03(\tR\x06states\"\x93\x03\n" +
 	"\tHostFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\x04open\x18\x02 \x01(\v2\x19.parley.connector.v1.OpenH\x00R\x04open\x129\n" +
@@ -2461,12 +2519,13 @@ const file_connector_proto_rawDesc = "" +
 	"media_open\x18\v \x01(\v2\x1e.parley.connector.v1.MediaOpenH\x00R\tmediaOpen\x125\n" +
 	"\x06cancel\x18\f \x01(\v2\x1b.parley.connector.v1.CancelH\x00R\x06cancel\x125\n" +
 	"\x06answer\x18\x0f \x01(\v2\x1b.parley.connector.v1.AnswerH\x00R\x06answerB\x06\n" +
-	"\x04body\"_\n" +
+	"\x04body\"w\n" +
 	"\x04Open\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1a\n" +
 	"\bsettings\x18\x02 \x01(\fR\bsettings\x12\x1f\n" +
 	"\vhttp_socket\x18\x03 \x01(\tR\n" +
-	"httpSocket\"\a\n" +
+	"httpSocket\x12\x16\n" +
+	"\x06places\x18\x04 \x03(\tR\x06places\"\a\n" +
 	"\x05Close\"\b\n" +
 	"\x06Cancel\"\x06\n" +
 	"\x04Ping\"z\n" +
@@ -2476,7 +2535,7 @@ const file_connector_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x10\n" +
 	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x03R\x04size\"\xde\x04\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\"\x8a\x05\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2499,7 +2558,9 @@ const file_connector_proto_rawDesc = "" +
 	"\x05state\x18\x11 \x01(\tR\x05state\x12\x1c\n" +
 	"\tautomatic\x18\x12 \x01(\bR\tautomatic\x12\x18\n" +
 	"\aattempt\x18\x13 \x01(\x05R\aattempt\x126\n" +
-	"\acontent\x18\x14 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\"s\n" +
+	"\acontent\x18\x14 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x12\n" +
+	"\x04mode\x18\x15 \x01(\tR\x04mode\x12\x16\n" +
+	"\x06active\x18\x16 \x01(\bR\x06active\"s\n" +
 	"\x04Find\x129\n" +
 	"\bdelivery\x18\x01 \x01(\v2\x1d.parley.connector.v1.DeliveryR\bdelivery\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\"n\n" +
@@ -2508,7 +2569,7 @@ const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"remote_ids\x18\x02 \x03(\tR\tremoteIds\x12\x16\n" +
 	"\x06anchor\x18\x03 \x01(\tR\x06anchor\x12\x16\n" +
-	"\x06losses\x18\x04 \x03(\tR\x06losses\"\x99\x04\n" +
+	"\x06losses\x18\x04 \x03(\tR\x06losses\"\xb5\x04\n" +
 	"\aInbound\x12\x1b\n" +
 	"\tnative_id\x18\x01 \x01(\tR\bnativeId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2528,7 +2589,8 @@ const file_connector_proto_rawDesc = "" +
 	"\tautomatic\x18\x0e \x01(\bR\tautomatic\x12 \n" +
 	"\vtraceparent\x18\x0f \x01(\tR\vtraceparent\x126\n" +
 	"\acontent\x18\x10 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x12\n" +
-	"\x04hops\x18\x11 \x01(\x05R\x04hops\"\x8b\x01\n" +
+	"\x04hops\x18\x11 \x01(\x05R\x04hops\x12\x1a\n" +
+	"\boriginal\x18\x12 \x01(\tR\boriginal\"\x8b\x01\n" +
 	"\x06Typing\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1c\n" +
 	"\trecipient\x18\x02 \x01(\tR\trecipient\x12\x16\n" +
@@ -2539,10 +2601,11 @@ const file_connector_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail\"?\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\"W\n" +
 	"\aAccepts\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1c\n" +
-	"\trecipient\x18\x02 \x01(\tR\trecipient\"\x1c\n" +
+	"\trecipient\x18\x02 \x01(\tR\trecipient\x12\x16\n" +
+	"\x06thread\x18\x03 \x01(\tR\x06thread\"\x1c\n" +
 	"\bStateGet\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\"N\n" +
 	"\bStatePut\x12\x10\n" +

@@ -12,11 +12,13 @@ import (
 	"parley.im/bus/event"
 )
 
+// MaxAnchor is the longest anchor or thread, in bytes.
+const MaxAnchor = 512
+
 // Limits of a receipt, which becomes headers of a status event.
 const (
 	maxRemoteIDs = 32
 	maxRemoteID  = 256
-	maxAnchor    = 512
 	maxLosses    = 32
 	maxLoss      = 64
 )
@@ -26,9 +28,9 @@ func FromDelivery(d event.Delivery) *Delivery {
 	return &Delivery{
 		Id: text(d.ID), Kind: text(d.Kind), Target: text(d.Target), From: text(d.From), FromName: text(d.FromName),
 		Sender: text(d.Sender), SenderName: text(d.SenderName), Recipient: text(d.Recipient),
-		Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
+		Mode: text(d.Mode), Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
 		Title: text(d.Title), Language: text(d.Language), Sent: Stamp(d.Sent), Expires: Stamp(d.Expires),
-		Wants: texts(d.Wants), State: text(d.State), Automatic: d.Automatic, Attempt: number(d.Attempt),
+		Wants: texts(d.Wants), State: text(d.State), Active: d.Active, Automatic: d.Automatic, Attempt: number(d.Attempt),
 		Content: FromContent(d.Content),
 	}
 }
@@ -39,10 +41,11 @@ func ToDelivery(m *Delivery) event.Delivery {
 		ID: m.GetId(), Kind: event.Kind(m.GetKind()), Target: event.Address(m.GetTarget()),
 		From: event.Address(m.GetFrom()), FromName: m.GetFromName(),
 		Sender: event.Address(m.GetSender()), SenderName: m.GetSenderName(),
-		Recipient: event.Address(m.GetRecipient()), Conversation: m.GetConversation(), Anchor: m.GetAnchor(),
+		Recipient: event.Address(m.GetRecipient()), Mode: event.Mode(m.GetMode()),
+		Conversation: m.GetConversation(), Anchor: m.GetAnchor(),
 		InReplyTo: m.GetInReplyTo(), Title: m.GetTitle(), Language: m.GetLanguage(),
 		Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
-		State: event.State(m.GetState()), Automatic: m.GetAutomatic(), Attempt: int(m.GetAttempt()),
+		State: event.State(m.GetState()), Active: m.GetActive(), Automatic: m.GetAutomatic(), Attempt: int(m.GetAttempt()),
 		Content: ToContent(m.GetContent()),
 	}
 }
@@ -54,7 +57,7 @@ func FromInbound(in event.Inbound) *Inbound {
 		Recipient: text(in.Recipient), Thread: text(in.Thread), InReplyTo: text(in.InReplyTo),
 		Title: text(in.Title), Language: text(in.Language), Sent: Stamp(in.Sent), Expires: Stamp(in.Expires),
 		Wants: texts(in.Wants), State: text(in.State), Automatic: in.Automatic,
-		Traceparent: text(in.Traceparent), Hops: number(in.Hops), Content: FromContent(in.Content),
+		Traceparent: text(in.Traceparent), Original: text(in.Original), Hops: number(in.Hops), Content: FromContent(in.Content),
 	}
 }
 
@@ -68,7 +71,7 @@ func ToInbound(m *Inbound) event.Inbound {
 			InReplyTo: m.GetInReplyTo(), Title: m.GetTitle(), Language: m.GetLanguage(),
 			Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
 			State: event.State(m.GetState()), Automatic: m.GetAutomatic(),
-			Traceparent: m.GetTraceparent(), Hops: int(max(m.GetHops(), 0)),
+			Traceparent: m.GetTraceparent(), Original: m.GetOriginal(), Hops: int(max(m.GetHops(), 0)),
 		},
 		Content: ToContent(m.GetContent()),
 	}
@@ -99,7 +102,7 @@ func FromReceipt(r event.Receipt) *Receipt {
 // event. Any state but delivered is accepted, the fact that claims less.
 func ToReceipt(m *Receipt) event.Receipt {
 	r := event.Receipt{
-		State: event.Accepted, Anchor: short(m.GetAnchor(), maxAnchor),
+		State: event.Accepted, Anchor: short(m.GetAnchor(), MaxAnchor),
 		RemoteIDs: shorts(m.GetRemoteIds(), maxRemoteIDs, maxRemoteID),
 		Losses:    shorts(m.GetLosses(), maxLosses, maxLoss),
 	}
