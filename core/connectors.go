@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,10 +112,27 @@ func (h *Host) newConnector(ctx context.Context, name string, p config.Plugin, s
 	c.process = plughost.New(plughost.Config{
 		Name: name, Command: pluginCommand(p, h.Executable), SHA256: p.SHA256, Settings: p.Settings,
 		SocketDir: sockets, Log: h.Log,
+		Places: func(schemes []string) []event.Address { return places(h.Config.Routes, name, schemes) },
 	}, &backend{h: h, c: c, state: stateBucket{state}, media: mediaStore{h.bus.Media()}})
 	c.stage = h.newStage(name, c.process, c.abilities)
 	c.process.OnUp(c.stage.WakeAll)
 	return c, nil
+}
+
+// places returns the fixed addresses of a connector that routes name.
+func places(routes []config.Route, name string, schemes []string) (list []event.Address) {
+	for _, r := range routes {
+		if r.Via != "" && r.Via != name {
+			continue
+		}
+		for _, to := range r.To {
+			a := event.Address(to)
+			if slices.Contains(schemes, a.Scheme()) && !strings.ContainsAny(to, "{}") && !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
 }
 
 // pluginCommand returns the command line of a connector: its own, or this
@@ -169,6 +188,7 @@ func (b *backend) Put(ctx context.Context, in event.Inbound) (string, error) {
 func (b *backend) Signal(ctx context.Context, t event.Typing) error {
 	t.Connector, t.Time = b.c.name, time.Now()
 	t.Lane = b.h.tokens.Inbound(t.Sender, t.Recipient, "")
+	b.h.signal(ctx, t)
 	return b.h.bus.Signal(ctx, t)
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -49,7 +50,9 @@ type Host struct {
 	connectors map[string]*connector
 	sip        *deliver.Stage
 	draining   atomic.Bool
+	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
+	signals    chan struct{} // a place for each signal that is being passed on
 	started    time.Time
 }
 
@@ -58,7 +61,7 @@ func New(o Options) *Host {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Host{Options: o, connectors: map[string]*connector{}, ready: make(chan struct{})}
+	return &Host{Options: o, connectors: map[string]*connector{}, ready: make(chan struct{}), wired: make(chan struct{}), signals: make(chan struct{}, maxSignals)}
 }
 
 // Ready is closed once everything is started.
@@ -172,6 +175,7 @@ func (h *Host) wire(k kept) error {
 	}
 	h.edge = edge
 	h.sip = h.newStage(event.BuiltinSIP, edgeSink{h}, sipAbilities)
+	close(h.wired)
 	return h.wireDoor()
 }
 
@@ -187,7 +191,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 		delivering = append(delivering, c.stage.Run)
 	}
 	s.start(ctx, "deliver", delivering...)
-	n := &notice.Stage{Bus: h.bus, Kinds: h.kinds, Lane: h.noticeLane, Log: h.Log}
+	n := &notice.Stage{Bus: h.bus, Wants: h.wants, Lane: h.noticeLane, Log: h.Log}
 	s.start(ctx, "route", h.route, n.Run)
 	if err := h.door.Listen(); err != nil {
 		return fmt.Errorf("http: %w", err)
@@ -211,15 +215,15 @@ func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abil
 	})
 }
 
-// kinds returns what a connector instance takes.
-func (h *Host) kinds(name string) []event.Kind {
-	if name == event.BuiltinSIP {
-		return sipAbilities().Kinds
+// wants tells whether a connector instance tells its users of a state. SIP
+// does not yet.
+func (h *Host) wants(name string, s event.State) bool {
+	c := h.connectors[name]
+	if c == nil {
+		return false
 	}
-	if c := h.connectors[name]; c != nil {
-		return c.describe().Kinds
-	}
-	return nil
+	d := c.describe()
+	return slices.Contains(d.Kinds, event.KindStatus) && (len(d.States) == 0 || slices.Contains(d.States, s))
 }
 
 func (h *Host) noticeLane(conversation string, sender event.Address) string {

@@ -19,6 +19,7 @@ import (
 func (h *Host) wireDoor() error {
 	h.door = httpd.New(httpd.Config{Listen: h.Config.HTTP.Listen, Password: h.Config.HTTP.Password.Reveal(), Log: h.Log})
 	h.door.Connectors(h.socket)
+	h.door.Public(h.public)
 	h.door.Pages(h.pages)
 	h.door.Health(h.live, h.fit)
 	registry, err := h.metrics()
@@ -38,6 +39,14 @@ func (h *Host) socket(name string) (path string, known bool, changed <-chan stru
 		return "", false, nil
 	}
 	return c.process.HTTPSocket(), true, c.process.Changed()
+}
+
+// public returns the paths at which a connector itself asks who calls.
+func (h *Host) public(name string) []string {
+	if c := h.connectors[name]; c != nil {
+		return c.describe().Public
+	}
+	return nil
 }
 
 // pages lists the connectors that have a page.

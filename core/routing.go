@@ -38,16 +38,22 @@ func (h *Host) put(ctx context.Context, c *connector, in event.Inbound) (string,
 	if in.Hops == 0 {
 		in.Hops = maxHops
 	}
-	for _, a := range []event.Address{in.Sender, in.Recipient} {
-		if err := a.Check(); err != nil {
-			return "", fmt.Errorf("%w: %w", sdk.ErrRefused, err)
-		}
+	if err := in.Sender.Check(); err != nil {
+		return "", fmt.Errorf("%w: %w", sdk.ErrRefused, err)
 	}
 	d, err := h.find(ctx, &in)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", sdk.ErrRefused, err)
+		return "", refusal(err)
 	}
 	return in.ID, stateError(h.store(ctx, in, d))
+}
+
+// refusal tells a connector why find failed: for good, or for now.
+func refusal(err error) error {
+	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {
+		return fmt.Errorf("%w: %w", sdk.ErrRefused, err)
+	}
+	return fmt.Errorf("%w: %w", sdk.ErrBusy, err)
 }
 
 // store stores an Inbound that a route takes.
@@ -63,9 +69,21 @@ func (h *Host) store(ctx context.Context, in event.Inbound, d route.Decision) er
 	return nil
 }
 
-// find asks the table where in goes. It canonicalises a SIP recipient and
-// looks up the conversation of a thread first.
+// find asks the table where in goes. It looks up the conversation of a thread
+// first, which may tell the recipient, and canonicalises a SIP recipient.
 func (h *Host) find(ctx context.Context, in *event.Inbound) (route.Decision, error) {
+	select {
+	case <-h.wired:
+	case <-ctx.Done():
+		return route.Decision{}, ctx.Err()
+	}
+	known, err := h.recallThread(ctx, in)
+	if err != nil {
+		return route.Decision{}, err
+	}
+	if err := in.Recipient.Check(); err != nil {
+		return route.Decision{}, fmt.Errorf("%w: recipient: %w", route.ErrNoRoute, err)
+	}
 	if s := in.Recipient.Scheme(); s == "sip" || s == "sips" {
 		aor, err := h.edge.AOR(string(in.Recipient))
 		if err != nil {
@@ -73,17 +91,37 @@ func (h *Host) find(ctx context.Context, in *event.Inbound) (route.Decision, err
 		}
 		in.Recipient = aor
 	}
-	m := route.Message{Connector: in.Origin, Sender: in.Sender, SenderName: in.SenderName, Recipient: in.Recipient}
-	if in.Thread != "" && in.Origin != event.BuiltinSIP {
-		known, _, found, err := h.talks.ByThread(ctx, in.Origin, in.Recipient, in.Thread)
-		if err != nil {
-			return route.Decision{}, fmt.Errorf("look up the thread: %w", err)
-		}
-		if found {
-			m.Known = &route.Known{Route: known.Route, Correspondent: known.Correspondent}
-		}
+	return h.table.Find(route.Message{
+		Connector: in.Origin, Sender: in.Sender, SenderName: in.SenderName, Recipient: in.Recipient, Known: known,
+	})
+}
+
+// recallThread returns the conversation that in's thread belongs to, nil if it
+// is none of ours, and fills in the recipient where the thread alone tells it.
+func (h *Host) recallThread(ctx context.Context, in *event.Inbound) (*route.Known, error) {
+	if in.Thread == "" || in.Origin == event.BuiltinSIP {
+		return nil, nil
 	}
-	return h.table.Find(m)
+	t, found, err := h.talks.ByThread(ctx, in.Origin, in.Thread)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("look up the thread: %w", err)
+	case !found && in.Recipient == "":
+		return nil, fmt.Errorf("%w: nobody here has begun this thread", route.ErrNoRoute)
+	case !found:
+		return nil, nil
+	case in.Recipient != "":
+	case t.Mode != event.ModeDirect:
+		in.Recipient = t.Place
+	case in.Sender != "" && in.Sender != t.Place:
+		return nil, fmt.Errorf("%w: this conversation is with %s; %s can't speak in it", route.ErrForbidden, t.Place, in.Sender)
+	default:
+		in.Recipient = t.Correspondent
+	}
+	if in.Recipient != t.Place {
+		return nil, nil // the address says more than the thread
+	}
+	return &route.Known{Route: t.Route, Correspondent: t.Correspondent}, nil
 }
 
 // route reads INBOUND in stream order and stores an Outbound for each target.
@@ -179,10 +217,8 @@ func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, 
 		return nil, h.unroutable(ctx, in, errors.New("it has crossed too many bridges"))
 	}
 	token := h.tokens.Conversation(d.Route, d.Participants)
-	if d.Correspondent != "" {
-		if err := h.talks.Remember(ctx, token, conversation.Known{Route: d.Route, Correspondent: d.Correspondent}); err != nil {
-			return nil, fmt.Errorf("remember the conversation: %w", err)
-		}
+	if err := h.remember(ctx, in, d, token); err != nil {
+		return nil, fmt.Errorf("remember the conversation: %w", err)
 	}
 	outs := make([]event.Outbound, len(d.Targets))
 	for i, t := range d.Targets {
@@ -192,13 +228,31 @@ func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, 
 	return outs, nil
 }
 
+// remember keeps what a conversation of a route is, so that its threads can be
+// answered. A person who writes in another thread than before is answered
+// there.
+func (h *Host) remember(ctx context.Context, in event.Inbound, d route.Decision, token string) error {
+	if d.Route == "" {
+		return nil
+	}
+	k := conversation.Known{Route: d.Route, Mode: event.Mode(d.Mode), Correspondent: d.Correspondent}
+	if err := h.talks.Remember(ctx, token, k); err != nil {
+		return err
+	}
+	if k.Mode != event.ModeDirect || in.Thread == "" || in.Origin == event.BuiltinSIP {
+		return nil
+	}
+	return h.talks.SetAnchor(ctx, in.Origin, token, in.Sender, in.Thread)
+}
+
 func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t route.Target) event.Outbound {
 	o := event.Outbound{
 		ID: event.OutboundID(in.ID, t.Address, 1), Time: time.Now(), Inbound: in.ID, Connector: t.Connector,
-		Target: t.Address, From: t.From, FromName: t.FromName, Generation: 1, Route: d.Route,
+		Target: t.Address, From: t.From, FromName: t.FromName, Generation: 1, Route: d.Route, Mode: event.Mode(d.Mode),
 		Lane: h.tokens.Lane(d.Route, token, t.Address), Envelope: in.Envelope, Content: in.Content,
 	}
 	o.Conversation = token
+	o.InReplyTo = "" // an id of the origin's network says nothing at the target's
 	o.Hops--
 	return o
 }

@@ -215,15 +215,21 @@ type Report struct {
 	Detail   string // of Failed
 }
 
-// Delivery returns what a connector is handed for o on its first attempt.
+// Delivery returns what a connector is handed for o on its first attempt. The
+// anchor of a message is for the caller to look up; a status belongs in the
+// thread of the message that it is about.
 func (o Outbound) Delivery() Delivery {
-	return Delivery{
+	d := Delivery{
 		ID: o.ID, Kind: o.Kind, Target: o.Target, From: o.From, FromName: o.FromName,
 		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
 		Mode: o.Mode, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
 		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
 		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Attempt: 1, Content: o.Content,
 	}
+	if o.Kind == KindStatus {
+		d.Anchor = o.Thread
+	}
+	return d
 }
 
 // Status returns the fact that o reached a state, for the caller to complete.

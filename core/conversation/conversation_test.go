@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"parley.im/bus/event"
 )
 
 // memory is a bucket that counts its writes and can fail.
@@ -42,7 +44,7 @@ func (m *memory) Set(_ context.Context, key string, v []byte) error {
 func TestAnAnswerInTheThreadFindsTheConversation(t *testing.T) {
 	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
 	s := NewStore(m)
-	desk := Known{Route: "support", Correspondent: "sip:carol@example.com"}
+	desk := Known{Route: "support", Mode: event.ModeDesk, Correspondent: "sip:carol@example.com"}
 	for range 3 { // the same again costs nothing
 		if err := s.Remember(ctx, "token", desk); err != nil {
 			t.Fatal(err)
@@ -55,15 +57,15 @@ func TestAnAnswerInTheThreadFindsTheConversation(t *testing.T) {
 		if err := s.Remember(ctx, "token", desk); err != nil || m.writes != 3 {
 			t.Errorf("%d writes (%v), want 3: the conversation, the thread, the anchor", m.writes, err)
 		}
-		k, token, found, err := s.ByThread(ctx, "slack", "slack:T/C", "1700.1")
-		if err != nil || !found || token != "token" || k != desk {
-			t.Errorf("ByThread: %+v, %q, %v, %v", k, token, found, err)
+		want := Thread{"token", "slack:T/C", desk}
+		if got, found, err := s.ByThread(ctx, "slack", "1700.1"); err != nil || !found || got != want {
+			t.Errorf("ByThread: %+v, %v, %v", got, found, err)
 		}
 		if a, err := s.Anchor(ctx, "slack", "token", "slack:T/C"); err != nil || a != "1700.1" {
 			t.Errorf("Anchor: %q, %v", a, err)
 		}
-		if _, _, found, err := s.ByThread(ctx, "slack", "slack:T/D", "1700.1"); found || err != nil {
-			t.Errorf("a thread of another channel is found: %v", err)
+		if _, found, err := s.ByThread(ctx, "other", "1700.1"); found || err != nil {
+			t.Errorf("a thread of another connector is found: %v", err)
 		}
 		if a, err := s.Anchor(ctx, "other", "token", "slack:T/C"); a != "" || err != nil {
 			t.Errorf("another connector has the anchor %q: %v", a, err)

@@ -20,12 +20,14 @@ type Bucket interface {
 // Known is what is remembered of a conversation.
 type Known struct {
 	Route         string        `json:"route"`
-	Correspondent event.Address `json:"correspondent"` // the SIP user of a desk conversation
+	Mode          event.Mode    `json:"mode"`
+	Correspondent event.Address `json:"correspondent,omitempty"` // its SIP user; none in a room
 }
 
-// thread is what a thread at a place belongs to.
-type thread struct {
-	Conversation string `json:"conversation"`
+// Thread is what a thread of a connector belongs to.
+type Thread struct {
+	Conversation string        `json:"conversation"`
+	Place        event.Address `json:"place"` // the target that it stands at
 	Known
 }
 
@@ -52,25 +54,23 @@ func (s *Store) Anchor(ctx context.Context, connector, conversation string, targ
 // SetAnchor remembers the thread in which a conversation goes on at a target,
 // so that later messages join it, and answers in it find the conversation. The
 // second is written first: an anchor in use can always be answered. Only a
-// conversation that is remembered has threads: in a room everybody speaks at
-// the top.
+// conversation that is remembered has threads.
 func (s *Store) SetAnchor(ctx context.Context, connector, conversation string, target event.Address, anchor string) error {
 	var k Known
 	found, err := s.get(ctx, "conversation/"+conversation, &k)
 	if err != nil || !found {
 		return err
 	}
-	if err := s.set(ctx, threadKey(connector, target, anchor), thread{conversation, k}); err != nil {
+	if err := s.set(ctx, threadKey(connector, anchor), Thread{conversation, target, k}); err != nil {
 		return err
 	}
 	return s.set(ctx, anchorKey(connector, conversation, target), anchor)
 }
 
-// ByThread returns the conversation that a thread at a place belongs to.
-func (s *Store) ByThread(ctx context.Context, connector string, at event.Address, anchor string) (k Known, conversation string, found bool, err error) {
-	var t thread
-	found, err = s.get(ctx, threadKey(connector, at, anchor), &t)
-	return t.Known, t.Conversation, found, err
+// ByThread returns what a connector's thread belongs to.
+func (s *Store) ByThread(ctx context.Context, connector, anchor string) (t Thread, found bool, err error) {
+	found, err = s.get(ctx, threadKey(connector, anchor), &t)
+	return t, found, err
 }
 
 // The parts of a key that come from outside are hashed: keys are short and
@@ -79,8 +79,8 @@ func anchorKey(connector, conversation string, target event.Address) string {
 	return "anchor/" + connector + "/" + conversation + "/" + digest(string(target))
 }
 
-func threadKey(connector string, at event.Address, anchor string) string {
-	return "thread/" + connector + "/" + digest(string(at), anchor)
+func threadKey(connector, anchor string) string {
+	return "thread/" + connector + "/" + digest(anchor)
 }
 
 func digest(parts ...string) string { return Tokens{}.name("key", parts...) }

@@ -30,8 +30,10 @@ func (s *Stage) attempt(ctx context.Context, l *lane, it item, able Abilities) (
 		return event.Receipt{}, ours("note the attempt", err)
 	}
 	defer l.end()
-	if d.Anchor, err = s.Anchors.Anchor(ctx, s.Connector, d.Conversation, d.Target); err != nil {
-		return event.Receipt{}, ours("read the thread anchor", err)
+	if d.Kind != event.KindStatus {
+		if d.Anchor, err = s.Anchors.Anchor(ctx, s.Connector, d.Conversation, d.Target); err != nil {
+			return event.Receipt{}, ours("read the thread anchor", err)
+		}
 	}
 	if suspect {
 		if r, known, err := s.find(ctx, d, it, able); known {
@@ -118,7 +120,7 @@ func (l *lane) note(err error) {
 
 // anchor remembers where the conversation goes on at the target.
 func (s *Stage) anchor(ctx context.Context, d event.Delivery, r event.Receipt) error {
-	if r.Anchor == "" || r.Anchor == d.Anchor {
+	if r.Anchor == "" || r.Anchor == d.Anchor || d.Kind == event.KindStatus {
 		return nil
 	}
 	if err := s.Anchors.SetAnchor(ctx, s.Connector, d.Conversation, d.Target, r.Anchor); err != nil {

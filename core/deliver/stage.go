@@ -136,6 +136,13 @@ func New(c Config) *Stage {
 // Run delivers until ctx ends and returns when no attempt is under way. What
 // was not settled by then is offered again at the next Run.
 func (s *Stage) Run(ctx context.Context) error {
+	if err := s.run(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (s *Stage) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.running.open(ctx, s.Policy.Grace)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,6 +37,9 @@ type Config struct {
 // answer.
 type Lookup func(name string) (socket string, known bool, changed <-chan struct{})
 
+// Public returns the prefixes of paths that a connector lets anybody ask for.
+type Public func(name string) []string
+
 // Door is the HTTP server. Handle, Connectors, Pages and Health are called
 // before Run.
 type Door struct {
@@ -44,6 +49,7 @@ type Door struct {
 	mux      *http.ServeMux
 	proxy    *httputil.ReverseProxy
 	lookup   Lookup
+	public   Public
 	pages    func() []string
 	live     func(context.Context) error
 	ready    func(context.Context) error
@@ -67,6 +73,7 @@ func New(c Config) *Door {
 	d := &Door{
 		log: log, listen: c.Listen, guard: newGuard(c.Password), mux: http.NewServeMux(),
 		lookup: func(string) (string, bool, <-chan struct{}) { return "", false, nil },
+		public: func(string) []string { return nil },
 		pages:  func() []string { return nil },
 		live:   healthy, ready: healthy, wait: restartWait,
 	}
@@ -82,6 +89,11 @@ func (d *Door) Handle(pattern string, h http.Handler) { d.mux.Handle(pattern, h)
 
 // Connectors sets how the door finds the connectors that serve HTTP.
 func (d *Door) Connectors(find Lookup) { d.lookup = find }
+
+// Public sets what the door lets in without asking for the password: requests
+// whose path, behind /c/<connector>, begins with one of the prefixes. The
+// connector asks such callers itself who they are.
+func (d *Door) Public(prefixes Public) { d.public = prefixes }
 
 // Pages sets what gives the names of the connectors that the front page links
 // to, in order. names is called for each request, from several goroutines.
@@ -196,7 +208,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer d.active.Done()
-	verdict := d.guard.check(r)
+	var verdict verdict
+	if !d.isPublic(r) {
+		verdict = d.guard.check(r)
+	}
 	if r.URL.Path == "/healthz" {
 		serveHealth(w, r, d.live, verdict.code == 0)
 		return
@@ -211,6 +226,18 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.mux.ServeHTTP(w, r)
+}
+
+// isPublic tells whether a connector itself asks who the caller is.
+func (d *Door) isPublic(r *http.Request) bool {
+	name, rest, ok := splitPath(r.URL.EscapedPath())
+	if !ok || !isName(name) {
+		return false
+	}
+	path, clean := cleanPath(rest)
+	return clean && slices.ContainsFunc(d.public(name), func(prefix string) bool {
+		return path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+	})
 }
 
 // ownHeaders keeps browsers from making more of the door's own answers than

@@ -58,6 +58,35 @@ func TestARebindingHostIsRefusedEverywhereInClearWords(t *testing.T) {
 	expect(t, "absolute form", raw(t, address, "GET http://evil.example/metrics HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n").StatusCode, http.StatusForbidden)
 }
 
+func TestAPublicPathIsTheConnectorsToGuard(t *testing.T) {
+	c := newConnectors()
+	for _, name := range []string{"chat", "web"} {
+		c.set(name, serveUnix(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, r.Header.Get("Authorization"))
+		})))
+	}
+	d := New(Config{Listen: "127.0.0.1:0", Password: "open sesame"})
+	d.Connectors(c.find)
+	d.Public(func(name string) []string {
+		if name == "chat" {
+			return []string{"/events", "/_chat/app/"}
+		}
+		return nil
+	})
+	address, _ := open(t, d)
+	for path, want := range map[string]int{
+		"/c/chat/events": 200, "/c/chat/events/x": 200, "/c/chat/_chat/app/v1/x": 200, "/c/chat/_chat%2Fapp/x": 200,
+		"/c/chat/": 401, "/c/chat": 401, "/c/chat/eventsx": 401, "/c/chat/_chat/apple": 401, "/c/web/events": 401,
+		"/c/chat/events/../admin": 401, "/c/chat/events%2f..%2fadmin": 401, "/c/chat//events": 401, "/events": 401,
+	} {
+		res := raw(t, address, "GET "+path+" HTTP/1.1\nHost: bridge.example\nConnection: close\nAuthorization: Bearer t0ken\n\n")
+		expect(t, path, res.StatusCode, want)
+		if body := text(t, res); want == 200 && body != "Bearer t0ken" {
+			t.Errorf("%s: the connector was shown %q", path, body)
+		}
+	}
+}
+
 func TestAPasswordIsAskedForEverywhereButHealthz(t *testing.T) {
 	c := newConnectors()
 	c.set("web", serveUnix(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

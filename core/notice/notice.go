@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"parley.im/bus"
@@ -21,8 +20,8 @@ import (
 // A Stage writes notices.
 type Stage struct {
 	Bus *bus.Bus
-	// Kinds returns the kinds that a connector instance takes.
-	Kinds func(connector string) []event.Kind
+	// Wants tells whether a connector instance tells its users of a state.
+	Wants func(connector string, state event.State) bool
 	// Lane returns the token of the lane that orders the notices to one
 	// sender about one conversation.
 	Lane func(conversation string, sender event.Address) string
@@ -80,7 +79,7 @@ func (s *Stage) notice(st event.Status) (n event.Outbound, due bool) {
 		return n, false
 	case st.Sender == "" || st.Origin == "" || st.NativeID == "":
 		return n, false
-	case !slices.Contains(s.Kinds(st.Origin), event.KindStatus):
+	case !s.Wants(st.Origin, st.State):
 		return n, false
 	}
 	return event.Outbound{
@@ -94,7 +93,7 @@ func (s *Stage) notice(st event.Status) (n event.Outbound, due bool) {
 		Route:      st.Route,
 		Lane:       s.Lane(st.Conversation, st.Sender),
 		Envelope: event.Envelope{
-			Kind: event.KindStatus, Sender: st.Target, Recipient: st.Sender, Conversation: st.Conversation,
+			Kind: event.KindStatus, Sender: st.Target, Recipient: st.Sender, Conversation: st.Conversation, Thread: st.Thread,
 			InReplyTo: st.NativeID, State: st.State, Automatic: true, Origin: st.Connector, Hops: 1,
 		},
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(words(st))},

@@ -13,11 +13,8 @@ import (
 
 func stage() *Stage {
 	return &Stage{
-		Kinds: func(connector string) []event.Kind {
-			if connector == "web" {
-				return []event.Kind{event.KindMessage, event.KindStatus}
-			}
-			return []event.Kind{event.KindMessage}
+		Wants: func(connector string, state event.State) bool {
+			return connector == "web" || connector == "mail" && state == event.Failed
 		},
 		Lane: func(conversation string, sender event.Address) string { return "lane" },
 		Log:  slog.New(slog.DiscardHandler),
@@ -28,7 +25,7 @@ func stage() *Stage {
 func sent(state event.State, target event.Address) event.Status {
 	return event.Status{
 		ID: event.StatusID(string(target), state), State: state, Outbound: "out-" + string(target), Inbound: "in", Connector: "sip", Target: target,
-		Kind: event.KindMessage, Sender: "web:u/ann", Recipient: "sip:bob@x", Origin: "web", NativeID: "n1", Generation: 1, Lane: "l", Conversation: "c",
+		Kind: event.KindMessage, Sender: "web:u/ann", Recipient: "sip:bob@x", Origin: "web", NativeID: "n1", Generation: 1, Lane: "l", Conversation: "c", Thread: "t1",
 	}
 }
 
@@ -40,6 +37,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 	}{
 		{"a sender whose network shows marks", func(*event.Status) {}, true},
 		{"a sender whose network does not", func(s *event.Status) { s.Origin = "sip" }, false},
+		{"nobody of a state that the network does not show", func(s *event.Status) { s.Origin = "mail" }, false},
 		{"nobody about a notice", func(s *event.Status) { s.Kind = event.KindStatus }, false},
 		{"no machine", func(s *event.Status) { s.Automatic = true }, false},
 		{"nobody without a name for the message", func(s *event.Status) { s.NativeID = "" }, false},
@@ -54,7 +52,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 			if !due {
 				return
 			}
-			if n.Target != "web:u/ann" || n.InReplyTo != "n1" || n.State != event.Delivered || n.Kind != event.KindStatus || !n.Automatic || n.Connector != "web" {
+			if n.Target != "web:u/ann" || n.InReplyTo != "n1" || n.Delivery().Anchor != "t1" || n.State != event.Delivered || n.Kind != event.KindStatus || !n.Automatic || n.Connector != "web" {
 				t.Errorf("the notice is %+v", n)
 			}
 			if _, again := stage().notice(n.Status(event.Failed, time.Now())); again {

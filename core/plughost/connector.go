@@ -22,13 +22,14 @@ var ErrDown = errors.New("the connector is not running")
 
 // Config says how to run one connector instance.
 type Config struct {
-	Name      string          // of the instance, as in bridge.toml
-	Command   []string        // executable and its arguments
-	SHA256    string          // of the executable, hex; empty means not pinned
-	Settings  json.RawMessage // its table in bridge.toml; nil means empty
-	SocketDir string          // existing folder for its sockets, 0700, path of at most 60 bytes
-	Log       *slog.Logger    // gets the instance's name as "connector"
-	Timing    Timing          // zero fields have defaults
+	Name      string                                 // of the instance, as in bridge.toml
+	Command   []string                               // executable and its arguments
+	SHA256    string                                 // of the executable, hex; empty means not pinned
+	Settings  json.RawMessage                        // its table in bridge.toml; nil means empty
+	Places    func(schemes []string) []event.Address // those that routes name; nil means none
+	SocketDir string                                 // existing folder for its sockets, 0700, path of at most 60 bytes
+	Log       *slog.Logger                           // gets the instance's name as "connector"
+	Timing    Timing                                 // zero fields have defaults
 }
 
 // Timing is how patient a Connector is.

@@ -82,7 +82,11 @@ func (c *Connector) life(ctx context.Context, command client.Command) (up time.D
 func (c *Connector) open(ctx context.Context, p *client.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timing.Open)
 	defer cancel()
-	return p.Open(ctx, sdk.Settings{Instance: c.config.Name, JSON: c.config.Settings}, c.backend)
+	s := sdk.Settings{Instance: c.config.Name, JSON: c.config.Settings}
+	if c.config.Places != nil {
+		s.Places = c.config.Places(p.Description().Schemes)
+	}
+	return p.Open(ctx, s, c.backend)
 }
 
 // watch asks the process now and then whether it is there, and returns when it

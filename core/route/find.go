@@ -16,8 +16,8 @@ var (
 
 // Message is what Find needs to know of a message.
 type Message struct {
-	Connector  string // it came in by; "sip"
-	Sender     event.Address
+	Connector  string        // it came in by; "sip"
+	Sender     event.Address // empty: may anybody reach the recipient?
 	SenderName string
 	Recipient  event.Address
 	Known      *Known // the conversation whose thread it stands in, if any
@@ -42,7 +42,7 @@ type Decision struct {
 	Route         string // name; empty between local accounts
 	Mode          string
 	Participants  []string      // what the conversation is made of, the same in both directions
-	Correspondent event.Address // of a desk: the SIP user
+	Correspondent event.Address // of a direct conversation or a desk: the SIP user
 	Targets       []Target
 }
 
@@ -151,17 +151,20 @@ func (r *rule) backward(a event.Address) (string, bool) {
 
 // toPhone finds the way from a user of a network to a local account.
 func (t *Table) toPhone(m Message) (Decision, error) {
+	if m.Sender == "" && t.accounts[m.Recipient] {
+		return Decision{Participants: sorted(m.Recipient)}, nil
+	}
 	r, from := t.standsFor(m.Connector, m.Sender)
 	switch {
-	case r == nil:
-		return Decision{}, fmt.Errorf("%w gives %s a SIP address to write from", ErrNoRoute, m.Sender)
 	case !t.accounts[m.Recipient]:
 		return Decision{}, fmt.Errorf("%w leads from %s to %s: it is no account here", ErrNoRoute, m.Connector, m.Recipient)
+	case r == nil:
+		return Decision{}, fmt.Errorf("%w gives %s a SIP address to write from", ErrNoRoute, m.Sender)
 	case from.Check() != nil:
 		return Decision{}, fmt.Errorf("%w gives %.64s… a SIP address: it would be too long", ErrNoRoute, m.Sender)
 	}
 	return Decision{
-		Route: r.id(), Mode: Direct, Participants: sorted(m.Recipient, m.Sender),
+		Route: r.id(), Mode: Direct, Participants: sorted(m.Recipient, m.Sender), Correspondent: m.Recipient,
 		Targets: []Target{{event.BuiltinSIP, m.Recipient, from, m.SenderName}},
 	}, nil
 }
@@ -183,7 +186,7 @@ func (t *Table) standsFor(connector string, a event.Address) (found *rule, as ev
 // direct is a message from a SIP user to one user of a network.
 func (r *rule) direct(m Message, to event.Address) Decision {
 	return Decision{
-		Route: r.id(), Mode: Direct, Participants: sorted(m.Sender, to),
+		Route: r.id(), Mode: Direct, Participants: sorted(m.Sender, to), Correspondent: m.Sender,
 		Targets: []Target{{r.to[0].connector, to, m.Sender, m.SenderName}},
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"parley.im/bus/event"
 )
 
-// The modes of a route.
+// The modes of a route, as bridge.toml has them.
 const (
-	Direct = "direct"
-	Desk   = "desk"
-	Room   = "room"
+	Direct = string(event.ModeDirect)
+	Desk   = string(event.ModeDesk)
+	Room   = string(event.ModeRoom)
 )
 
 // Rule is one [[route]] of bridge.toml.

@@ -98,7 +98,8 @@ var (
 )
 
 // Host is what a connector may ask of the bridge. Its methods may be called
-// from several goroutines.
+// from several goroutines. Put, Signal and Accepts wait while the host starts,
+// so Open does not call them: it leaves that to a goroutine.
 type Host interface {
 	// Put hands over a message that came in and returns its event id once it
 	// is stored. The connector fills Sender, Recipient, NativeID (the

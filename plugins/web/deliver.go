@@ -44,8 +44,14 @@ func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (ev
 	return receipt(d), err == nil, err
 }
 
+// receipt names a thread only at a desk: elsewhere a conversation has the place
+// to itself, and the host need not keep one.
 func receipt(d event.Delivery) event.Receipt {
-	return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}, Anchor: anchor(d)}
+	r := event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}
+	if d.Mode == event.ModeDesk {
+		r.Anchor = anchor(d)
+	}
+	return r
 }
 
 // anchor is the thread that d stands in, or begins.

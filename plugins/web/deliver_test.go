@@ -18,6 +18,7 @@ func TestDeliveryIsShownOnce(t *testing.T) {
 	page := eve.listen("0", "")
 	page.until("ready")
 	d := from(alice, "web:room/lobby", "d1", "hello")
+	d.Mode = event.ModeDesk
 	want := event.Receipt{State: event.Delivered, RemoteIDs: []string{"d1"}, Anchor: "d1"}
 	for range 3 {
 		if got := c.deliver(d); !reflect.DeepEqual(got, want) {
@@ -32,9 +33,14 @@ func TestDeliveryIsShownOnce(t *testing.T) {
 		t.Errorf("lobby has %q, %d unread; want one", texts(lobby.Messages), lobby.Unread)
 	}
 	d2 := from(alice, "web:room/lobby", "d2", "in the thread")
-	d2.Anchor = "d1"
+	d2.Mode, d2.Anchor = event.ModeDesk, "d1"
 	if got := c.deliver(d2).Anchor; got != "d1" {
 		t.Errorf("anchor %q of a message in a thread, want d1", got)
+	}
+	d3 := from(alice, "web:room/lobby", "d3", "to all")
+	d3.Mode = event.ModeRoom
+	if got := c.deliver(d3).Anchor; got != "" {
+		t.Errorf("a room goes on in thread %q", got)
 	}
 }
 

@@ -161,13 +161,13 @@ func (o *outbox) put(ctx context.Context, m *message, attempt int) (mark, reason
 func (o *outbox) inbound(ctx context.Context, m *message) (event.Inbound, error) {
 	in := event.Inbound{
 		Envelope: event.Envelope{
-			Kind: event.KindMessage, Sender: m.From, SenderName: m.Name, Thread: m.Thread,
+			Kind: event.KindMessage, Sender: m.From, SenderName: m.Name,
 			Sent: time.UnixMilli(m.Time), NativeID: nativeID(m.Conv, m.Seq), Wants: []event.State{event.Failed},
 		},
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(m.Text)},
 	}
 	if _, inRoom := members(m.Conv); inRoom {
-		in.Recipient = roomAddress(strings.TrimPrefix(m.Conv, "r:"))
+		in.Recipient, in.Thread = roomAddress(strings.TrimPrefix(m.Conv, "r:")), m.Thread
 		return in, nil
 	}
 	p, _, err := o.store.part(ctx, m.Name, m.Conv)
