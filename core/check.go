@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,7 @@ func describe(ctx context.Context, c *config.Config, name, executable, dir strin
 	path := "plugins." + name
 	d, err := plughost.Describe(ctx, plughost.Config{
 		Name: name, Command: pluginCommand(p, executable), SHA256: p.SHA256, SocketDir: dir, Log: log,
+		Dir: filepath.Dir(c.File),
 	})
 	if err != nil {
 		return d, config.Problems{problemAt(c, path, fmt.Sprintf("the connector does not start: %v", err))}

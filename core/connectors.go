@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -111,6 +112,7 @@ func (h *Host) newConnector(ctx context.Context, name string, p config.Plugin, s
 	c := &connector{name: name}
 	c.process = plughost.New(plughost.Config{
 		Name: name, Command: pluginCommand(p, h.Executable), SHA256: p.SHA256, Settings: p.Settings,
+		Dir:       filepath.Dir(h.Config.File),
 		SocketDir: sockets, Log: h.Log,
 		Places: func(schemes []string) []event.Address { return places(h.Config.Routes, name, schemes) },
 	}, &backend{h: h, c: c, state: stateBucket{state}, media: mediaStore{h.bus.Media()}})

@@ -24,6 +24,7 @@ var ErrDown = errors.New("the connector is not running")
 type Config struct {
 	Name      string                                 // of the instance, as in bridge.toml
 	Command   []string                               // executable and its arguments
+	Dir       string                                 // folder it runs in, where relative paths in its settings begin; empty: the host's
 	SHA256    string                                 // of the executable, hex; empty means not pinned
 	Settings  json.RawMessage                        // its table in bridge.toml; nil means empty
 	Places    func(schemes []string) []event.Address // those that routes name; nil means none
@@ -180,6 +181,6 @@ func (c Config) command() (client.Command, error) {
 		return client.Command{}, fmt.Errorf("%s: no command", c.Name)
 	}
 	return client.Command{
-		Name: c.Name, Path: c.Command[0], Args: c.Command[1:], SHA256: c.SHA256, SocketDir: c.SocketDir,
+		Name: c.Name, Path: c.Command[0], Args: c.Command[1:], Dir: c.Dir, SHA256: c.SHA256, SocketDir: c.SocketDir,
 	}, nil
 }

@@ -103,6 +103,20 @@ func TestOnlyTheEnvironmentThatItNeedsIsPassedOn(t *testing.T) {
 	}
 }
 
+func TestItRunsInItsFolderAndKnowsItsPlaces(t *testing.T) {
+	c := role("scripted")
+	c.Dir = t.TempDir()
+	p := launch(t, c, nil)
+	s := sdk.Settings{Instance: "here", JSON: []byte(`{}`), Places: []event.Address{"test:room", "test:yard"}}
+	if err := p.Open(t.Context(), s, sdktest.NewBackend()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Deliver(t.Context(), message("where"))
+	if want := []string{c.Dir, "test:room", "test:yard"}; err != nil || !slices.Equal(r.RemoteIDs, want) {
+		t.Errorf("got %q (%v), want %q", r.RemoteIDs, err, want)
+	}
+}
+
 func TestHTTPIsServedOnTheSocket(t *testing.T) {
 	p := start(t, "scripted", sdktest.NewBackend(), nil)
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {

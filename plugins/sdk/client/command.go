@@ -27,6 +27,7 @@ type Command struct {
 	Name      string   // of the instance, as in bridge.toml
 	Path      string   // executable; looked for in PATH when it has no slash
 	Args      []string // without the program's name
+	Dir       string   // folder it runs in, where relative paths in its settings begin; empty: this process's own
 	SHA256    string   // of the executable, hex; empty means not pinned
 	SocketDir string   // existing folder for its sockets, 0700, path of at most 60 bytes
 }
@@ -50,7 +51,7 @@ func Start(ctx context.Context, c Command, log *slog.Logger) (*Process, error) {
 	if len(c.SocketDir) > maxSocketDir {
 		return nil, fmt.Errorf("start %s: the folder for sockets has a path of %d bytes; at most %d are possible", c.Name, len(c.SocketDir), maxSocketDir)
 	}
-	path, err := exec.LookPath(c.Path)
+	path, err := program(c.Path)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
@@ -62,7 +63,9 @@ func Start(ctx context.Context, c Command, log *slog.Logger) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	p := newProcess(c.Name, dir, newLogs(log))
-	if err := p.start(ctx, path, c.Args); err != nil {
+	cmd := exec.Command(path, c.Args...)
+	cmd.Dir = c.Dir
+	if err := p.start(ctx, cmd); err != nil {
 		p.Kill()
 		if words := p.logs.lastWords(); words != "" {
 			return nil, fmt.Errorf("start %s: %w; it said: %s", c.Name, err, words)
@@ -70,6 +73,15 @@ func Start(ctx context.Context, c Command, log *slog.Logger) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	return p, nil
+}
+
+// program finds an executable. What is found holds in any folder.
+func program(path string) (string, error) {
+	found, err := exec.LookPath(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(found)
 }
 
 // RemoveStale removes the sockets that an instance of this name left in dir
@@ -125,8 +137,8 @@ func passed() []string {
 
 // start starts the process, connects to it and asks for its description. When
 // ctx ends first the process is killed, which ends every step.
-func (p *Process) start(ctx context.Context, path string, args []string) error {
-	p.child = newChild(exec.Command(path, args...), p.logs)
+func (p *Process) start(ctx context.Context, cmd *exec.Cmd) error {
+	p.child = newChild(cmd, p.logs)
 	stop := context.AfterFunc(ctx, p.child.end)
 	defer stop()
 	const overhead = 64 << 10

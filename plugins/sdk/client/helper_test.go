@@ -112,7 +112,10 @@ func message(text string) event.Delivery {
 }
 
 // scripted does what the text of a delivery says.
-type scripted struct{ host sdk.Host }
+type scripted struct {
+	host   sdk.Host
+	places []string
+}
 
 func (s *scripted) Describe() sdk.Description {
 	return sdk.Description{
@@ -123,6 +126,9 @@ func (s *scripted) Describe() sdk.Description {
 
 func (s *scripted) Open(_ context.Context, set sdk.Settings, h sdk.Host) error {
 	s.host = h
+	for _, p := range set.Places {
+		s.places = append(s.places, string(p))
+	}
 	return h.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page ", r.URL.Path) }))
 }
 
@@ -161,6 +167,9 @@ func (s *scripted) Deliver(ctx context.Context, d event.Delivery) (event.Receipt
 		return ok, s.put(arg, "said "+arg)
 	case "env":
 		return event.Receipt{State: event.Delivered, RemoteIDs: names(os.Environ())}, nil
+	case "where":
+		dir, err := os.Getwd()
+		return event.Receipt{State: event.Delivered, RemoteIDs: append([]string{dir}, s.places...)}, err
 	case "log":
 		s.host.Log().Warn("from the connector", "msg", "mine", "connector", "forged", "room", "r1\nforged line")
 		return ok, nil
