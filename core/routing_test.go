@@ -32,7 +32,7 @@ func router(t *testing.T) *Host {
 	c.Routes = []config.Route{
 		{Name: "people", Mode: "direct", SIP: "sip:chat-{user}@example.com", To: []string{"chat:u/{user}"}},
 		{Name: "support", Mode: "desk", SIP: "sip:support@example.com", To: []string{"chat:r/support", "chat:u/support"}},
-		{Name: "lobby", Mode: "room", SIP: "sip:lobby@example.com", Members: []string{"sip:alice@example.com"}, To: []string{"chat:r/lobby"}},
+		{Name: "lobby", Mode: "room", SIP: "sip:lobby@example.com", Members: []string{"sip:alice@example.com"}, To: []string{"chat:r/lobby", "chat:r/yard"}},
 	}
 	h := New(Options{Config: c, Log: slog.New(slog.DiscardHandler)})
 	h.bus, h.tokens, h.talks = b, conversation.NewTokens([]byte("key")), conversation.NewStore(talkBucket{talks})
