@@ -59,7 +59,16 @@ type Config struct {
 	IDAge       time.Duration // oldest id in the id index; 0 means 24 h
 	Reserve     int64         // free bytes on the disk below which Inbound is refused; 0 means 64 MiB
 	StreamBytes int64         // size limit of each stream; 0 means none
+	Listen      string        // host:port for subscribers of the embedded server; empty means no port, port 0 any
+	TLS         TLS           // of Listen; the zero value means none
+	Subscribers []Subscriber  // who may read the bus from outside
 	Log         *slog.Logger  // nil means slog.Default
+}
+
+// TLS names the files of a listener's certificate, PEM.
+type TLS struct {
+	Cert string // certificate chain
+	Key  string // its private key
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -88,6 +97,18 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.URL != "" && c.Listen != "" {
+		return c, errors.New("listen is for the embedded server; the servers at the URL have listeners of their own")
+	}
+	for _, s := range c.Subscribers {
+		err := s.check()
+		if err == nil && c.Listen != "" {
+			err = CheckSubscriberKey(s.Key)
+		}
+		if err != nil {
+			return c, fmt.Errorf("subscriber %q: %w", s.Name, err)
+		}
 	}
 	return c, nil
 }
@@ -138,6 +159,12 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	b.start(life)
+	for _, s := range b.cfg.Subscribers {
+		if err := b.replay(life, s); err != nil {
+			b.Close()
+			return nil, fmt.Errorf("bus: %w", err)
+		}
+	}
 	return b, nil
 }
 
@@ -209,6 +236,14 @@ func (b *Bus) start(ctx context.Context) {
 		b.running.Go(func() { w.run(ctx) })
 	}
 	b.running.Go(func() { b.tend(ctx) })
+}
+
+// Addr returns where subscribers connect, empty when there is no listener.
+func (b *Bus) Addr() string {
+	if b.server == nil {
+		return ""
+	}
+	return b.server.addr()
 }
 
 // enter counts a publish in, unless the bus is closing; leave counts it out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // ConsumeConfig describes a durable reader of one stream.
 type ConsumeConfig struct {
-	Name       string        // letters, digits, - and _; the same name goes on after the last acknowledged
+	Name       string        // letters, digits, - and _, not beginning with "reader_"; the same name goes on after the last acknowledged
 	Stream     Stream        //
 	Connector  string        // only this connector's events; empty means all
 	MaxPending int           // messages handed out and not acknowledged; 0 means 1000
@@ -38,7 +39,7 @@ type Consumer struct {
 // an earlier life: everything it had not acknowledged is offered again, in
 // stream order and before anything newer. A name has one reader at a time.
 func (b *Bus) Consume(ctx context.Context, c ConsumeConfig) (*Consumer, error) {
-	if !token(c.Name) || (c.Connector != "" && !token(c.Connector)) {
+	if !token(c.Name) || strings.HasPrefix(c.Name, readerPrefix) || (c.Connector != "" && !token(c.Connector)) {
 		return nil, fmt.Errorf("consume %q of %q: %w", c.Name, c.Connector, ErrInvalid)
 	}
 	if c.MaxPending <= 0 {

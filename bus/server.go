@@ -18,23 +18,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// embedded is a NATS server in this process, without a port. It can be
-// reopened: clients that are connected in-process then reconnect to the new
+// embedded is a NATS server in this process, with a port only if there are to
+// be subscribers. It can be reopened: its clients then reconnect to the new
 // server.
 type embedded struct {
 	cfg     Config
 	dir     string
 	temp    bool // dir goes away on close
 	lock    *os.File
-	key     nkeys.KeyPair // of the only user
+	key     nkeys.KeyPair // of the host itself
 	trouble func(text string)
 
-	mu  sync.Mutex
-	srv *server.Server
+	mu     sync.Mutex
+	srv    *server.Server
+	listen string // where it listens; "" without a port
 }
 
 func startEmbedded(c Config, trouble func(string)) (*embedded, error) {
-	e := &embedded{cfg: c, dir: c.Dir, trouble: trouble}
+	e := &embedded{cfg: c, dir: c.Dir, trouble: trouble, listen: c.Listen}
 	if e.dir == "" && c.Durability == Memory {
 		dir, err := os.MkdirTemp("", "parley-bus-")
 		if err != nil {
@@ -81,23 +82,64 @@ func (e *embedded) takeFolder() error {
 	return nil
 }
 
+// The limits of the port. The host has one connection, which they leave alone.
+const (
+	maxConnections   = 256
+	maxSubscriptions = 10_000 // of one connection
+)
+
 // configuration is the server's configuration file. Accounts made in code do
-// not get JetStream; those of a configuration do.
+// not get JetStream; those of a configuration do. The host's key is good for
+// connections within the process only.
 func (e *embedded) configuration() (string, error) {
 	user, err := e.key.PublicKey()
 	if err != nil {
 		return "", err
 	}
+	users := []string{fmt.Sprintf("{ nkey: %s, allowed_connection_types: [IN_PROCESS] }", user)}
+	if e.listen != "" {
+		for _, s := range e.cfg.Subscribers {
+			users = append(users, s.Permissions())
+		}
+	}
 	sync := map[Durability]string{Fsync: "always", Interval: `"1s"`, Memory: `"1s"`}[e.cfg.Durability]
 	return fmt.Sprintf(`
 server_name: parley
 max_payload: 1MB
-accounts { PARLEY { jetstream: enabled, users: [ { nkey: %s } ] } }
+accounts { PARLEY { jetstream: enabled, users: [
+%s
+] } }
 jetstream { sync_interval: %s }
-`, user, sync), nil
+%s`, strings.Join(users, "\n"), sync, e.port()), nil
+}
+
+// port is the part of the configuration about the listener. Whoever publishes
+// never waits for a subscriber: one that takes nothing for 10 seconds, or has
+// 64 MB waiting, is cut off.
+func (e *embedded) port() string {
+	if e.listen == "" {
+		return ""
+	}
+	listen := e.listen
+	if host, ok := strings.CutSuffix(listen, ":0"); ok {
+		listen = host + ":-1" // any port
+	}
+	text := fmt.Sprintf(`
+listen: %q
+max_connections: %d
+max_subscriptions: %d
+no_fast_producer_stall: true
+`, listen, maxConnections, maxSubscriptions)
+	if e.cfg.TLS != (TLS{}) {
+		text += fmt.Sprintf("tls { cert_file: %q, key_file: %q }\n", e.cfg.TLS.Cert, e.cfg.TLS.Key)
+	}
+	return text
 }
 
 func (e *embedded) start() error {
+	if err := e.tryPort(); err != nil {
+		return err
+	}
 	text, err := e.configuration()
 	if err != nil {
 		return err
@@ -107,7 +149,7 @@ func (e *embedded) start() error {
 		return fmt.Errorf("configure the embedded server: %w", err)
 	}
 	opts.StoreDir = e.dir
-	opts.DontListen = true
+	opts.DontListen = e.listen == ""
 	opts.NoSigs = true
 	opts.JetStreamMaxMemory = 256 << 20
 	opts.JetStreamMaxStore = 1 << 50 // the free space decides, see space
@@ -123,9 +165,32 @@ func (e *embedded) start() error {
 		return fmt.Errorf("the embedded server did not start on %s; the log says why", e.dir)
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.srv = srv
-	e.mu.Unlock()
+	if e.listen != "" {
+		e.listen = srv.Addr().String() // reopened, it listens on the same port
+		e.cfg.Log.Info("bus: listening for subscribers", "address", e.listen, "tls", e.cfg.TLS != (TLS{}), "subscribers", len(e.cfg.Subscribers))
+	}
 	return nil
+}
+
+// tryPort tells at once when the port can't be had: the server itself would
+// only log it.
+func (e *embedded) tryPort() error {
+	if e.listen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", e.listen)
+	if err != nil {
+		return fmt.Errorf("%w; choose another bus.listen", err)
+	}
+	return l.Close()
+}
+
+func (e *embedded) addr() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.listen
 }
 
 // reopen stops the server and starts a new one on the same folder, which reads
@@ -192,6 +257,9 @@ func (l *serverLog) Tracef(string, ...any)  {}
 func (l *serverLog) Warnf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.log.Warn("bus: server", "text", text)
+	if strings.Contains(format, " - cid:") { // about a client: it may contain anything
+		return
+	}
 	if strings.Contains(text, "disabling JetStream") {
 		l.trouble(text)
 	}
@@ -199,6 +267,10 @@ func (l *serverLog) Warnf(format string, v ...any) {
 
 func (l *serverLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
+	if strings.Contains(format, " - cid:") { // about a client: it may contain anything
+		l.log.Warn("bus: connection", "text", text)
+		return
+	}
 	l.log.Error("bus: server", "text", text)
 	if strings.Contains(text, "failed to store") || strings.Contains(text, "write error") || strings.Contains(text, "DISABLED") {
 		l.trouble(text)

@@ -34,7 +34,8 @@ const (
 	probeSubject = "stored.probe.parley"
 )
 
-// root returns the public subject that all events of s begin with.
+// root returns the public subject that all events of s begin with, "" if there
+// is no such stream.
 func (s Stream) root() string {
 	switch s {
 	case Inbounds:
@@ -43,9 +44,10 @@ func (s Stream) root() string {
 		return "parley.outbound"
 	case Statuses:
 		return "parley.status"
-	default:
+	case Deads:
 		return "parley.dead"
 	}
+	return ""
 }
 
 // lane returns the stored subject of a lane.
