@@ -109,6 +109,7 @@ func openBus(ctx context.Context, c *config.Config, log *slog.Logger) (*bus.Bus,
 		Dir: c.Bus.Data, Durability: bus.Durability(c.Bus.Durability), URL: c.Bus.URL,
 		Credentials: c.Bus.Credentials, TrustSync: c.Bus.TrustSync, Replicas: c.Bus.Replicas,
 		Reserve: c.Bus.Reserve, IDs: c.Bus.Retention.IDs, Log: log,
+		Listen: c.Bus.Listen, TLS: bus.TLS(c.Bus.TLS), Subscribers: c.Bus.Readers(),
 	})
 }
 

@@ -21,6 +21,7 @@ var (
 // check looks for what is wrong with values that are well-formed.
 func (r *reader) check() {
 	r.checkBus()
+	r.checkSubscribers()
 	r.checkNames()
 	r.checkListeners()
 	r.checkAccounts()

@@ -33,6 +33,20 @@ type Bus struct {
 	Replicas    int    // of the streams on external servers
 	Reserve     int64  // bytes of free disk below which new messages are refused
 	Retention   Retention
+	Listen      string // host:port for subscribers of the embedded server; empty means no port
+	TLS         TLS    // of Listen
+	Subscribers []Subscriber
+}
+
+// TLS names the files of a listener's certificate; relative to the file's
+// folder.
+type TLS struct{ Cert, Key string }
+
+// Subscriber is one [[bus.subscriber]]: a program that may read the bus.
+type Subscriber struct {
+	Name     string
+	NKey     string   // its public key
+	Subjects []string // public subjects it may read; none means all
 }
 
 // Retention is the [bus.retention] table.

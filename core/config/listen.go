@@ -45,6 +45,13 @@ func (r *reader) listeners() (list []listener) {
 		}
 		list = append(list, listener{"sip.listen", text, network, host, port})
 	}
+	if text := r.c.Bus.Listen; text != "" {
+		if host, port, bad := split(text); bad {
+			r.problem("bus.listen", "%q is no host:port, such as \"127.0.0.1:4222\"", text)
+		} else {
+			list = append(list, listener{"bus.listen", text, "tcp", host, port})
+		}
+	}
 	host, port, bad := split(r.c.HTTP.Listen)
 	if bad {
 		r.problem("http.listen", "%q is no host:port, such as \"127.0.0.1:8025\"", r.c.HTTP.Listen)

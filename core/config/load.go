@@ -87,8 +87,22 @@ func (r *reader) bus(t *table) {
 	keep.duration("expiry", &b.Retention.Expiry)
 	keep.number("ids", &b.Retention.IDs)
 	keep.done()
+	t.text("listen", &b.Listen)
+	files := t.table("tls")
+	files.text("cert", &b.TLS.Cert)
+	files.text("key", &b.TLS.Key)
+	files.done()
+	for _, t := range t.tables("subscriber") {
+		var s Subscriber
+		t.text("name", &s.Name)
+		t.text("nkey", &s.NKey)
+		t.texts("subjects", &s.Subjects)
+		t.done()
+		b.Subscribers = append(b.Subscribers, s)
+	}
 	t.done()
 	b.Data, b.Credentials = r.file(b.Data), r.file(b.Credentials)
+	b.TLS.Cert, b.TLS.Key = r.file(b.TLS.Cert), r.file(b.TLS.Key)
 }
 
 func (r *reader) sip(t *table) {
