@@ -1,0 +1,215 @@
+package matrix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"maunium.net/go/mautrix/id"
+
+	"parley.im/bus/event"
+)
+
+// late is how old a message is that is shown with the time it was sent at.
+const late = time.Minute
+
+// outboundKey is the key of a message's content that holds Delivery.ID.
+const outboundKey = "im.parley.outbound"
+
+// Deliver sends a message in the name of its author's ghost, or a sign of what
+// became of one. It may be called from several goroutines, and again with the
+// same delivery: the homeserver then answers with the event it has.
+func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	r, err := c.deliver(ctx, d)
+	var f *failure
+	if errors.As(err, &f) && f.away() {
+		c.watch.look()
+	}
+	return r, err
+}
+
+func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	switch d.Kind {
+	case event.KindStatus:
+		return c.deliverStatus(ctx, d)
+	case event.KindTyping:
+		return event.Receipt{}, c.deliverTyping(ctx, d)
+	case event.KindMessage:
+	default:
+		return event.Receipt{}, event.Permanent(fmt.Errorf("Matrix is not told of messages of kind %q", d.Kind))
+	}
+	t, err := readAddress(d.Target)
+	if err != nil {
+		return event.Receipt{}, event.Permanent(err)
+	}
+	m, err := c.compose(ctx, d)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	if m.as, err = c.ghosts.ensure(ctx, d.From, d.FromName); err != nil {
+		return event.Receipt{}, err
+	}
+	if t.kind == aUser {
+		return c.toPerson(ctx, m, id.UserID(t.id), d.Anchor)
+	}
+	return c.toPlace(ctx, m, t, d)
+}
+
+// A post is a message on its way into a room.
+type post struct {
+	as      id.UserID
+	txn     string // the same for the same delivery
+	content map[string]any
+	sent    time.Time // when it was written, if that is worth showing
+}
+
+// compose makes the content of a message.
+func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error) {
+	words, err := text(ctx, c.host.Media(), d.Content)
+	if err != nil {
+		return post{}, err
+	}
+	kind := "m.text"
+	if d.Automatic {
+		kind = "m.notice" // no bot answers it
+	}
+	m := post{txn: "parley-" + d.ID, content: map[string]any{
+		"msgtype": kind, "body": words, outboundKey: d.ID,
+		"m.mentions": map[string]any{}, // what looks like "@room" calls nobody
+	}}
+	if n := size(m.content); n > maxContent {
+		return post{}, event.Permanent(fmt.Errorf("the message would make an event of more than %d bytes; Matrix allows 65536 with all around it", n))
+	}
+	if !d.Sent.IsZero() && time.Since(d.Sent) > late {
+		m.sent = d.Sent
+	}
+	return m, nil
+}
+
+// size is the length of an event's content as it is counted: canonical JSON.
+func size(content map[string]any) int {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(content) // maps of strings
+	return b.Len()
+}
+
+// relate makes m part of a thread.
+func (m *post) relate(root id.EventID) {
+	if root != "" {
+		m.content["m.relates_to"] = inThread(root, root, true)
+	}
+}
+
+// inThread relates to a thread, and within it to a message. Matrix
+// specification, client API, "Threading".
+func inThread(root, message id.EventID, fallback bool) map[string]any {
+	return map[string]any{
+		"rel_type": "m.thread", "event_id": root, "is_falling_back": fallback,
+		"m.in_reply_to": map[string]any{"event_id": message},
+	}
+}
+
+// toPlace sends into a fixed room; at a desk into the conversation's thread,
+// which the first message begins.
+func (c *connector) toPlace(ctx context.Context, m post, t target, d event.Delivery) (event.Receipt, error) {
+	at, err := c.roomOf(ctx, t)
+	if err != nil {
+		return event.Receipt{}, unsent("find the room "+t.id, err)
+	}
+	var root id.EventID
+	if d.Mode == event.ModeDesk {
+		if was, thread := readAnchor(d.Anchor); was == at {
+			root = thread
+		}
+	}
+	m.relate(root)
+	ev, err := c.send(ctx, m, at, t.via)
+	if is(err, "M_FORBIDDEN") { // the alias may have moved on
+		c.rooms.forget(at)
+	}
+	if err != nil {
+		return event.Receipt{}, sending(err)
+	}
+	r := event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}}
+	if d.Mode == event.ModeDesk {
+		if root == "" {
+			root = ev
+		}
+		r.Anchor = anchor(at, root)
+	}
+	return r, nil
+}
+
+// roomOf returns the room that a target names.
+func (c *connector) roomOf(ctx context.Context, t target) (id.RoomID, error) {
+	if t.kind == aAlias {
+		return c.rooms.resolve(ctx, t.id)
+	}
+	return id.RoomID(t.id), nil
+}
+
+var errEncrypted = event.Permanent(errors.New("the room is encrypted: the bridge can't take part in it; use a room without encryption"))
+
+// send makes m an event of a room, and m.as a member of it before. The error
+// is a *failure of the sending itself, or says already what the host is told.
+func (c *connector) send(ctx context.Context, m post, at id.RoomID, via []string) (id.EventID, error) {
+	if err := c.rooms.enter(ctx, m.as, at, via); err != nil {
+		return "", &preparing{"join the room as " + string(m.as), err}
+	}
+	encrypted, err := c.rooms.isEncrypted(ctx, m.as, at)
+	if is(err, "M_FORBIDDEN") {
+		return c.sendAfterAll(ctx, m, at, via, err)
+	}
+	if err != nil {
+		return "", &preparing{"look at the room", err}
+	}
+	if encrypted {
+		return "", errEncrypted
+	}
+	ev, err := c.put(ctx, m, at)
+	if is(err, "M_FORBIDDEN") {
+		return c.sendAfterAll(ctx, m, at, via, err)
+	}
+	return ev, err
+}
+
+// sendAfterAll joins once more, when what was known of the room was wrong, and
+// sends if that went well.
+func (c *connector) sendAfterAll(ctx context.Context, m post, at id.RoomID, via []string, first error) (id.EventID, error) {
+	c.rooms.forgetMembers(at)
+	if err := c.rooms.enter(ctx, m.as, at, via); err != nil {
+		return "", &preparing{"join the room as " + string(m.as), first}
+	}
+	return c.put(ctx, m, at)
+}
+
+// put sends the event. Matrix specification, client API, "Sending events to a
+// room"; application services, "Timestamp massaging".
+func (c *connector) put(ctx context.Context, m post, at id.RoomID) (id.EventID, error) {
+	query := url.Values{}
+	if !m.sent.IsZero() {
+		query.Set("ts", strconv.FormatInt(m.sent.UnixMilli(), 10))
+	}
+	var out struct {
+		Event id.EventID `json:"event_id"`
+	}
+	err := c.api.call(ctx, m.as, http.MethodPut, []any{"v3", "rooms", at, "send", "m.room.message", m.txn}, query, m.content, &out)
+	return out.Event, err
+}
+
+// preparing is a failure before the message itself was sent.
+type preparing struct {
+	doing string
+	err   error
+}
+
+func (p *preparing) Error() string { return p.doing + ": " + p.err.Error() }
+func (p *preparing) Unwrap() error { return p.err }

@@ -1,0 +1,150 @@
+package matrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// A transaction is what the homeserver pushes at once, in order.
+type transaction struct {
+	events    []happening
+	ephemeral []happening
+}
+
+// A happening is an event as it came. Its content is read by type, for it says
+// what its sender liked.
+type happening struct {
+	ID       id.EventID      `json:"event_id"`
+	Room     id.RoomID       `json:"room_id"`
+	Type     string          `json:"type"`
+	Sender   id.UserID       `json:"sender"`
+	StateKey *string         `json:"state_key"`
+	Time     int64           `json:"origin_server_ts"`
+	Content  json.RawMessage `json:"content"`
+}
+
+// readTransaction reads a transaction. An event that can't be read is left
+// out: the homeserver would otherwise repeat it for ever.
+func readTransaction(data []byte) (transaction, error) {
+	var body struct {
+		Events    []json.RawMessage `json:"events"`
+		Ephemeral []json.RawMessage `json:"ephemeral"`
+		Old       []json.RawMessage `json:"de.sorunome.msc2409.ephemeral"`
+	}
+	if err := json.Unmarshal(data, &body); err != nil {
+		return transaction{}, fmt.Errorf("the transaction is not JSON as it should be: %w", err)
+	}
+	if len(body.Ephemeral) == 0 {
+		body.Ephemeral = body.Old
+	}
+	return transaction{readAll(body.Events), readAll(body.Ephemeral)}, nil
+}
+
+func readAll(list []json.RawMessage) (all []happening) {
+	for _, data := range list {
+		var h happening
+		if json.Unmarshal(data, &h) == nil && h.Type != "" && h.Room != "" {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+// signalsFor is how long typing and receipts of one transaction may take: they
+// are best effort, and what people say waits behind them.
+const signalsFor = 5 * time.Second
+
+// take works on a transaction in order and returns when the host has stored
+// what was said in it.
+func (c *connector) take(ctx context.Context, t transaction) error {
+	for _, h := range t.events {
+		if err := c.happened(ctx, h); err != nil {
+			return fmt.Errorf("%s %s: %w", h.Type, h.ID, err)
+		}
+	}
+	if len(t.ephemeral) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, signalsFor)
+	defer cancel()
+	for _, h := range t.ephemeral {
+		if err := c.signalled(ctx, h); err != nil {
+			c.log.Debug("signal not passed on", "type", h.Type, "room", h.Room, "err", err)
+		}
+	}
+	return nil
+}
+
+// happened works on one event. An error means that it must come again.
+func (c *connector) happened(ctx context.Context, h happening) error {
+	switch h.Type {
+	case "m.room.member":
+		return c.member(ctx, h)
+	case "m.room.encryption":
+		c.rooms.setEncrypted(h.Room)
+	case "m.room.tombstone", "m.room.canonical_alias":
+		c.rooms.forget(h.Room)
+	case "m.room.encrypted":
+		if !c.names.owns(h.Sender) {
+			return c.unreadable(ctx, h)
+		}
+	case "m.room.message", "m.sticker":
+		if !c.names.owns(h.Sender) && h.ID != "" && h.StateKey == nil {
+			return c.said(ctx, h)
+		}
+	}
+	return nil
+}
+
+func (c *connector) signalled(ctx context.Context, h happening) error {
+	switch h.Type {
+	case "m.typing":
+		return c.composing(ctx, h)
+	case "m.receipt":
+		return c.read(ctx, h)
+	}
+	return nil
+}
+
+// unreadable says once in an encrypted room that the bridge can't read it.
+func (c *connector) unreadable(ctx context.Context, h happening) error {
+	c.rooms.setEncrypted(h.Room)
+	key := "encrypted/" + hash(string(h.Room))
+	_, err := c.host.State().Get(ctx, key)
+	if err == nil || !isNotFound(err) {
+		return err
+	}
+	c.log.Warn("a room is encrypted; what is said there is not bridged", "room", h.Room)
+	m := post{txn: "encrypted-" + hash(string(h.Room)), content: map[string]any{
+		"msgtype": "m.notice", "m.mentions": map[string]any{},
+		"body": "This room is encrypted, so the bridge can't read it: nothing said here goes out. Use a room without encryption.",
+	}}
+	if m.as, err = c.inside(ctx, h.Room); err != nil {
+		return err
+	}
+	if _, err := c.put(ctx, m, h.Room); err != nil {
+		return c.passOver("encrypted room not told", h, err)
+	}
+	_, err = c.host.State().Put(ctx, key, []byte(h.ID), 0)
+	if isConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// passOver logs why something that is a courtesy could not be done, and lets
+// the rest go on; it returns err when the homeserver is away, so that the
+// event comes again.
+func (c *connector) passOver(what string, h happening, err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.away() {
+		return err
+	}
+	c.log.Warn(what, "room", h.Room, "event", h.ID, "err", err)
+	return nil
+}
