@@ -41,11 +41,17 @@ func (l *logBuffer) count(part string) int {
 // await waits until the log has a line with part.
 func (l *logBuffer) await(t *testing.T, part string) {
 	t.Helper()
+	l.awaitCount(t, part, 1)
+}
+
+// awaitCount waits until the log has n lines with part.
+func (l *logBuffer) awaitCount(t *testing.T, part string, n int) {
+	t.Helper()
 	for {
 		l.mu.Lock()
 		changed := l.changed
 		l.mu.Unlock()
-		if l.count(part) > 0 {
+		if l.count(part) >= n {
 			return
 		}
 		select {
