@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"parley.im/plugins/email"
 	"parley.im/plugins/sdk"
 	"parley.im/plugins/web"
 )
@@ -14,7 +15,8 @@ import (
 // bundled returns the connectors that this program can serve.
 func bundled() map[string]func() sdk.Connector {
 	return map[string]func() sdk.Connector{
-		"web": web.New,
+		"email": email.New,
+		"web":   web.New,
 	}
 }
 

@@ -1,0 +1,250 @@
+package email
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-message/mail"
+
+	"parley.im/bus/event"
+)
+
+// loopHeader marks what this bridge has sent; see letter.automatic.
+const loopHeader = "X-Parley-Loop"
+
+// maxWords bounds what becomes part of a header, in bytes.
+const maxWords = 200
+
+// outgoing is a mail and its envelope.
+type outgoing struct {
+	id        string // of the delivery, for the log
+	from      string // envelope sender; "" is the null reverse-path
+	to        string
+	messageID string
+	delivered bool // the sender asked to be told of delivery
+	utf8      bool // an address in it needs SMTPUTF8 (RFC 6531)
+	data      []byte
+}
+
+// message makes the mail that a message becomes.
+func (n names) message(d event.Delivery, text string) (outgoing, error) {
+	m, h, err := n.begin(d)
+	if err != nil {
+		return m, err
+	}
+	t := token(d)
+	name := author(d)
+	reply := n.reply(n.local, t)
+	h.SetAddressList("From", []*mail.Address{{Name: name, Address: reply}})
+	local, direct := n.direct(d.From)
+	if direct && d.Mode == event.ModeDirect {
+		h.SetAddressList("From", []*mail.Address{{Name: name, Address: local + "@" + n.domain}})
+		if len(local)+1+len(t) <= maxLocal {
+			reply = n.reply(local, t)
+		}
+		h.SetAddressList("Reply-To", []*mail.Address{{Name: name, Address: reply}})
+	}
+	h.SetSubject(subject(d, t))
+	m.from = n.bounce(d.ID)
+	n.thread(h, t, d.InReplyTo)
+	if d.Automatic {
+		h.Set("Auto-Submitted", "auto-generated") // RFC 3834, section 5
+	}
+	for _, s := range d.Wants {
+		m.delivered = m.delivered || s == event.Delivered
+	}
+	m.data, err = finish(h, text)
+	return m, err
+}
+
+// notice makes the mail that tells somebody that a message of theirs failed.
+// It is never answered and never comes back (RFC 3834, section 5; RFC 5321,
+// section 4.5.5).
+func (n names) notice(d event.Delivery, text string) (outgoing, error) {
+	m, h, err := n.begin(d)
+	if err != nil {
+		return m, err
+	}
+	from := n.local + "@" + n.host
+	if isToken(d.Anchor, tokenLength) {
+		from = n.reply(n.local, d.Anchor)
+	}
+	h.SetAddressList("From", []*mail.Address{{Name: "Parley", Address: from}})
+	h.SetSubject("Not delivered")
+	h.Set("Auto-Submitted", "auto-replied")
+	root := ""
+	if isToken(d.Anchor, tokenLength) {
+		root = d.Anchor
+	}
+	n.thread(h, root, d.InReplyTo)
+	m.data, err = finish(h, "Your message was not delivered.\n\n"+text+"\n")
+	return m, err
+}
+
+// begin fills in what all mails have.
+func (n names) begin(d event.Delivery) (outgoing, *mail.Header, error) {
+	h := &mail.Header{}
+	if !isToken(d.ID, idLength) {
+		return outgoing{}, h, fmt.Errorf("the delivery's id %q can't be part of an address", d.ID)
+	}
+	to, err := fromMailto(d.Target)
+	if err != nil {
+		return outgoing{}, h, err
+	}
+	if n.owns(to) {
+		return outgoing{}, h, errors.New("that address is the bridge's own")
+	}
+	date := d.Sent
+	if date.IsZero() || date.After(time.Now()) {
+		date = time.Now()
+	}
+	h.SetDate(date)
+	h.SetAddressList("To", []*mail.Address{{Address: to}})
+	h.SetMessageID(n.messageID(d.ID))
+	h.Set(loopHeader, n.host)
+	h.Set("MIME-Version", "1.0")
+	// RFC 5321, section 3.7.2: a gateway adds a trace of itself.
+	h.Set("Received", fmt.Sprintf("from %s by %s (Parley) via SIP id %s; %s", n.host, n.host, d.ID, time.Now().Format(time.RFC1123Z)))
+	return outgoing{id: d.ID, to: to, messageID: "<" + n.messageID(d.ID) + ">", utf8: !isASCII(to)}, h, nil
+}
+
+// thread refers to a mail that never was, the root of the conversation, so that
+// clients show one thread; and to the mail that is answered, if it is known.
+func (n names) thread(h *mail.Header, token, inReplyTo string) {
+	var refs []string
+	if token != "" {
+		refs = append(refs, n.messageID(token))
+	}
+	if id := readMessageID(inReplyTo); id != "" {
+		refs = append(refs, id)
+	}
+	if len(refs) == 0 {
+		return
+	}
+	h.SetMsgIDList("References", refs)
+	h.SetMsgIDList("In-Reply-To", refs[len(refs)-1:])
+}
+
+// author is the name shown beside an address that is always the bridge's own:
+// writing in somebody else's domain would be forgery.
+func author(d event.Delivery) string {
+	for _, s := range []string{d.SenderName, d.FromName} {
+		if s = words(s); s != "" {
+			return s
+		}
+	}
+	a := d.Sender
+	if a == "" {
+		a = d.From
+	}
+	return words(a.Rest())
+}
+
+// subject is the same for all mails of a thread that have no title of their
+// own: some clients begin a new thread with a new subject.
+func subject(d event.Delivery, token string) string {
+	if t := words(d.Title); t != "" {
+		return t
+	}
+	if d.Mode == event.ModeDirect {
+		return "Message from " + words(d.From.Rest())
+	}
+	return "Conversation " + token[:6]
+}
+
+// words makes hostile text fit for a header: one line of limited length
+// without controls and invisible direction marks.
+func words(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == utf8.RuneError:
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) <= maxWords {
+		return s
+	}
+	end := maxWords
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+// plain makes a body of lines that every mail server takes.
+func plain(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, text)
+	return strings.ReplaceAll(text, "\n", "\r\n")
+}
+
+// encoding returns the plainest transfer encoding that changes nothing.
+func encoding(body string) string {
+	for line := range strings.SplitSeq(body, "\r\n") {
+		// Mailboxes and relays change the beginning "From ", and blanks at the end.
+		if len(line) > 900 || strings.HasPrefix(line, "From ") || strings.HasSuffix(line, " ") || strings.HasSuffix(line, "\t") {
+			return "quoted-printable"
+		}
+	}
+	if !isASCII(body) {
+		return "quoted-printable"
+	}
+	return "7bit"
+}
+
+// finish writes the mail.
+func finish(h *mail.Header, text string) ([]byte, error) {
+	body := plain(text)
+	h.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
+	h.Set("Content-Transfer-Encoding", encoding(body))
+	var b bytes.Buffer
+	w, err := mail.CreateSingleInlineWriter(&b, *h)
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	if _, err := io.WriteString(w, body); err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// readMessageID returns the first message id in s without its brackets, "" if
+// there is none that could go into a header.
+func readMessageID(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), " ")
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">")
+	left, right, ok := cutLast(s, "@")
+	if !ok || len(s) > 900 || !isMessageAtom(left) || !isMessageAtom(right) {
+		return ""
+	}
+	return s
+}
+
+// isMessageAtom is laxer than RFC 5322 about dots, and takes no quotes.
+func isMessageAtom(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`<>@()\",`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}

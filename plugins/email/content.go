@@ -1,0 +1,213 @@
+package email
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-message"
+	"github.com/inbucket/html2text"
+	"github.com/jhillyerd/enmime/v2"
+)
+
+// maxParts is how many parts a mail may have before its body is shown as it
+// is: parsers descend into each.
+const maxParts = 200
+
+const unreadable = "[This mail can't be read here.]"
+
+// content is what people read of a mail.
+type content struct {
+	text string
+	cut  bool // something of the mail is not in text
+}
+
+// content reads the body, whatever state it is in.
+func (l *letter) content() (c content) {
+	defer func() {
+		if recover() != nil { // a parser's, of hostile bytes
+			c = content{unreadable, true}
+		}
+	}()
+	c = l.parts()
+	c.text = tidy(c.text)
+	if strings.TrimSpace(c.text) == "" {
+		return content{l.nothing(c), c.cut || len(bytes.TrimSpace(l.body)) > 0}
+	}
+	if short, cut := trim(c.text); cut && !l.forwards() {
+		c.text, c.cut = short, true
+	}
+	return c
+}
+
+// nothing is what is said where there is no text.
+func (l *letter) nothing(c content) string {
+	if len(bytes.TrimSpace(l.body)) > 0 {
+		return unreadable
+	}
+	if s := l.subject(); s != "" {
+		return s // all was said in the subject
+	}
+	return "[This mail is empty.]"
+}
+
+// forwards tells whether the mail passes on another, which is then the point
+// of it.
+func (l *letter) forwards() bool {
+	s := strings.ToLower(l.subject())
+	for _, p := range []string{"fwd:", "fw:", "wg:", "tr:", "rv:", "vs:", "i:", "enc:", "doorst:", "pd:"} {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// parts finds the text among the parts of a mail.
+func (l *letter) parts() content {
+	if l.kind() == "multipart/encrypted" || l.kind() == "application/pkcs7-mime" {
+		return content{"[This mail is encrypted; it can't be read here.]", true}
+	}
+	if bytes.Count(bytes.ToLower(l.raw), []byte("boundary")) > maxParts {
+		return content{printable(l.body), true}
+	}
+	parser := enmime.NewParser(enmime.MultipartWOBoundaryAsSinglePart(true), enmime.DisableCharacterDetection(true),
+		enmime.SetReadPartErrorPolicy(enmime.AllowCorruptTextPartErrorPolicy), enmime.MaxStoredPartErrors(10), enmime.DisableTextConversion(true))
+	e, err := parser.ReadEnvelope(bytes.NewReader(l.clean()))
+	if err != nil {
+		return l.secondTry()
+	}
+	c := content{text: unflowed(e)}
+	if strings.TrimSpace(c.text) == "" && e.HTML != "" {
+		c.text, c.cut = fromHTML(toUTF8(e.HTML)), true
+	}
+	c.text = strings.TrimRight(toUTF8(c.text), "\r\n")
+	for _, p := range attachments(e) {
+		c.text += "\n[attachment: " + p + "]"
+		c.cut = true
+	}
+	return c
+}
+
+// secondTry reads the first text that another parser finds, or the body as it
+// is.
+func (l *letter) secondTry() content {
+	e, err := message.Read(bytes.NewReader(l.clean()))
+	if e == nil || err != nil && !message.IsUnknownCharset(err) && !message.IsUnknownEncoding(err) {
+		return content{printable(l.body), true}
+	}
+	body, _ := io.ReadAll(e.Body)
+	return content{printable(body), true}
+}
+
+// printable returns text as it is, and nothing for what is none.
+func printable(b []byte) string {
+	s := toUTF8(string(b))
+	odd := 0
+	for _, r := range s {
+		if unicode.IsControl(r) && !unicode.IsSpace(r) {
+			odd++
+		}
+	}
+	if odd*20 > len(s) {
+		return ""
+	}
+	return s
+}
+
+func fromHTML(s string) string {
+	text, err := html2text.FromString(s, html2text.Options{OmitLinks: false})
+	if err != nil {
+		return ""
+	}
+	return text
+}
+
+// attachments are the names of the parts that are not shown.
+func attachments(e *enmime.Envelope) (list []string) {
+	seen := map[*enmime.Part]bool{}
+	for _, group := range [][]*enmime.Part{e.Attachments, e.Inlines, e.OtherParts} {
+		for _, p := range group {
+			shown := p.Disposition != "attachment" && (p.ContentType == "text/plain" || p.ContentType == "text/html")
+			if seen[p] || shown {
+				continue
+			}
+			seen[p] = true
+			name := words(toUTF8(p.FileName))
+			if name == "" {
+				name = words(p.ContentType)
+			}
+			if name == "" {
+				name = "a part without a name"
+			}
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// unflowed is the text with the lines that format=flowed has broken joined
+// again (RFC 3676, section 4), where the mail has one text part.
+func unflowed(e *enmime.Envelope) string {
+	texts := e.Root.DepthMatchAll(func(p *enmime.Part) bool {
+		return p.ContentType == "text/plain" && p.Disposition != "attachment"
+	})
+	if len(texts) != 1 || texts[0].Header == nil {
+		return e.Text
+	}
+	_, params, err := mime.ParseMediaType(texts[0].Header.Get("Content-Type"))
+	if err != nil || !strings.EqualFold(params["format"], "flowed") {
+		return e.Text
+	}
+	return unflow(e.Text, strings.EqualFold(params["delsp"], "yes"))
+}
+
+// unflow joins a line that ends with a space with the next of the same depth.
+// The line before a signature is none of them.
+func unflow(text string, delSpace bool) string {
+	var out []string
+	open, depth := false, 0
+	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
+		rest := strings.TrimLeft(line, ">")
+		d := len(line) - len(rest)
+		rest = strings.TrimPrefix(rest, " ")
+		flows := strings.HasSuffix(rest, " ") && rest != "-- "
+		if flows && delSpace {
+			rest = rest[:len(rest)-1]
+		}
+		switch {
+		case open && d == depth && rest != "-- ":
+			out[len(out)-1] += rest
+		case d > 0:
+			out = append(out, line[:d]+" "+rest)
+		default:
+			out = append(out, rest)
+		}
+		open, depth = flows, d
+	}
+	return strings.Join(out, "\n")
+}
+
+// tidy makes text of any origin fit to be passed on.
+func tidy(s string) string {
+	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || r == '\ufeff' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+	return strings.TrimLeft(strings.TrimRight(s, " \t\n"), "\n")
+}
+
+// kind is the media type of the whole mail, in lower case.
+func (l *letter) kind() string {
+	kind, _, err := mime.ParseMediaType(l.get("content-type"))
+	if err != nil {
+		kind, _, _ = strings.Cut(l.get("content-type"), ";")
+	}
+	return strings.ToLower(strings.TrimSpace(kind))
+}
