@@ -41,7 +41,7 @@ func TestCommandLines(t *testing.T) {
 		{"route explain", exitUsage, "accepts 2 arg(s)"},
 		{"route explain alice sip:lobby@127.0.0.1", exitFailed, "alice"},
 		{"plugin serve", exitUsage, "accepts 1 arg(s)"},
-		{"plugin serve telex", exitUsage, `no bundled connector is called "telex"; there is web`},
+		{"plugin serve telex", exitUsage, `no bundled connector is called "telex"; there is `},
 		{"tail --type noise", exitUsage, "it is one of"},
 		{"tail --config nowhere.toml", exitFailed, "nowhere.toml"},
 		{"send", exitUsage, "requires at least 1 arg"},

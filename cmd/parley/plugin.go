@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"parley.im/plugins/email"
+	"parley.im/plugins/matrix"
 	"parley.im/plugins/sdk"
 	"parley.im/plugins/web"
 )
@@ -15,8 +16,9 @@ import (
 // bundled returns the connectors that this program can serve.
 func bundled() map[string]func() sdk.Connector {
 	return map[string]func() sdk.Connector{
-		"email": email.New,
-		"web":   web.New,
+		"email":  email.New,
+		"matrix": matrix.New,
+		"web":    web.New,
 	}
 }
 
@@ -27,7 +29,7 @@ func newPlugin() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  needsCommand,
 	}
-	cmd.AddCommand(newPluginServe())
+	cmd.AddCommand(newPluginServe(), newPluginMatrix())
 	return cmd
 }
 
