@@ -33,10 +33,10 @@ is not overwritten.`,
 	domain := cmd.Flags().String("domain", "", "server `name` of the homeserver: what stands after the colon in @user:example.com")
 	url := cmd.Flags().String("url", "", "`URL` at which the homeserver reaches the connector: the HTTP door with /c/ and the connector's name")
 	out := cmd.Flags().String("out", "matrix.yaml", "`file` to write")
-	for _, name := range []string{"domain", "url"} {
-		_ = cmd.MarkFlagRequired(name) // it is there
-	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *domain == "" || *url == "" {
+			return usage("give both --domain and --url")
+		}
 		if err := matrix.Register(*out, *domain, *url); err != nil {
 			return err
 		}
