@@ -53,7 +53,7 @@ func (n names) author(u id.UserID) (a event.Address, ok bool) {
 	}
 	rest, ok = decode(rest)
 	a = event.Address(scheme + ":" + rest)
-	if !ok || scheme != strings.ToLower(scheme) || a.Check() != nil {
+	if !ok || a.Scheme() != scheme || a.Check() != nil {
 		return "", false
 	}
 	return a, true

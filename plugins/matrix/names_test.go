@@ -83,7 +83,7 @@ func TestEveryGhostCanBeReadBack(t *testing.T) {
 }
 
 func FuzzLocalpart(f *testing.F) {
-	for _, s := range []string{"sip_alice_example.com", "sip_=5f", "slack_=540=2f=550", "=", "_", "sip_=c3=ab"} {
+	for _, s := range []string{"sip_alice_example.com", "sip_=5f", "slack_=540=2f=550", "=", "_", "sip_=c3=ab", "p:i_3"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, local string) {
