@@ -33,7 +33,7 @@ const (
 	Accepted  State = "accepted"  // the far side took responsibility (SIP 202, SMTP 250)
 	Delivered State = "delivered" // it reached the recipient's device or room (SIP 200)
 	Displayed State = "displayed" // the recipient's device showed it
-	Failed    State = "failed"    // it will not be delivered; Reason and Detail say why
+	Failed    State = "failed"    // it will not be delivered; reason and detail say why
 )
 
 // Reason classes a failure.
@@ -66,14 +66,14 @@ const BuiltinSIP = "sip"
 type Content struct {
 	MediaType string // MIME type with its parameters, such as "text/plain;charset=utf-8"
 	Data      []byte // the body; nil when Ref is set
-	Ref       string // name of the body in Media
-	SHA256    string // of the body, hex; set with Ref
-	Size      int64  // of the body in bytes; set with Ref
+	Ref       string // name of a large body in Media, which is not in the event
+	SHA256    string // of a body that is in Media, hex
+	Size      int64  // of a body that is in Media, in bytes
 }
 
 // Envelope is what an Inbound and the Outbounds made of it share.
 type Envelope struct {
-	Kind         Kind
+	Kind         Kind      // what the message is for
 	Sender       Address   // who said it, authenticated by the network it came from
 	SenderName   string    // display name; hostile text, shown but never interpreted
 	Recipient    Address   // the address the sender dialled
@@ -82,21 +82,21 @@ type Envelope struct {
 	InReplyTo    string    // id, on the network it comes from or goes to, of the message this one answers, edits or concerns
 	Title        string    // what SIP and mail call Subject
 	Language     string    // BCP 47
-	Sent         time.Time // when the sender says it was sent; zero if unknown
-	Expires      time.Time // not to be delivered afterwards; zero means the host's limit
+	Sent         time.Time // when the sender says it was sent, if it does
+	Expires      time.Time // not to be delivered afterwards; if not set, the host's limit
 	Wants        []State   // receipts the sender asked for
-	State        State     // of kind status: what became of InReplyTo
+	State        State     // of kind status: what became of the message it is about
 	Automatic    bool      // made by a machine: never answered automatically (RFC 3834)
 	Origin       string    // connector instance the message came in by, or "sip"
 	NativeID     string    // id on the network it came from
-	Original     string    // name in Media of the message whole, when Content is less than what came
+	Original     string    // name in Media of the message whole, when the body is less than what came
 	Hops         int       // bridges it may still cross; 0 is never forwarded
 	Traceparent  string    // W3C trace context
 }
 
 // Inbound is a message that entered the bridge, from any network.
 type Inbound struct {
-	ID   string    // see InboundID
+	ID   string    // identity, derived from where it came from: see InboundID
 	Time time.Time // when it was stored
 	Lane string    // token of sender, dialled address and thread; a filter, no unit of order
 	Envelope
@@ -105,13 +105,13 @@ type Inbound struct {
 
 // Outbound is one Inbound assigned to one target address and generation.
 type Outbound struct {
-	ID         string    // see OutboundID
+	ID         string    // identity, derived from Inbound, target and generation: see OutboundID
 	Time       time.Time // when it was assigned
 	Inbound    string    // id of the Inbound
 	Connector  string    // connector instance that delivers it, or "sip"
 	Target     Address   // whom it is for
 	From       Address   // whom the target sees and answers: the sender, a room or a desk
-	FromName   string    // display name beside From
+	FromName   string    // display name of whom the target sees
 	Generation int       // 1, and one more for each retry of a dead letter
 	Route      string    // name of the route; empty between local SIP accounts
 	Mode       Mode      // of the route
@@ -122,52 +122,52 @@ type Outbound struct {
 
 // Status says what became of an Outbound.
 type Status struct {
-	ID             string // see StatusID
-	Time           time.Time
-	State          State
-	Outbound       string
-	Inbound        string
-	Connector      string
-	Target         Address
-	From           Address // whom the target saw
-	Route          string
-	Lane           string
-	Generation     int
-	Kind           Kind    // of the Outbound
-	Sender         Address // of the Inbound: whom to tell
-	Recipient      Address // the address the sender dialled
-	Conversation   string
-	Origin         string   // connector instance the Inbound came in by
-	NativeID       string   // of the Inbound
-	Thread         string   // of the Inbound
-	Wants          []State  // receipts the sender asked for
-	Automatic      bool     // the Inbound was made by a machine
-	RemoteIDs      []string // ids on the target's network
-	Anchor         string   // thread anchor on the target's network
-	Reason         Reason   // of Failed
-	Detail         string   // of Failed: in words
-	Losses         []string // what mapping could not carry, by name
-	SettledThrough uint64   // highest Outbound sequence its lane has settled
+	ID             string    // identity, derived from Outbound and state: see StatusID
+	Time           time.Time // when the state was known
+	State          State     // what is known of the Outbound
+	Outbound       string    // id of the Outbound
+	Inbound        string    // id of the Inbound
+	Connector      string    // connector instance that delivers it, or "sip"
+	Target         Address   // whom it is for
+	From           Address   // whom the target saw
+	Route          string    // name of the route
+	Lane           string    // of the Outbound
+	Generation     int       // of the Outbound
+	Kind           Kind      // of the Outbound
+	Sender         Address   // who said it: whom to tell
+	Recipient      Address   // the address the sender dialled
+	Conversation   string    // conversation token
+	Origin         string    // connector instance the Inbound came in by, or "sip"
+	NativeID       string    // id of the Inbound on the network it came from
+	Thread         string    // thread of the Inbound on the network it came from
+	Wants          []State   // receipts the sender asked for
+	Automatic      bool      // the Inbound was made by a machine
+	RemoteIDs      []string  // ids on the target's network
+	Anchor         string    // thread anchor on the target's network
+	Reason         Reason    // class of the failure
+	Detail         string    // the failure in words
+	Losses         []string  // what mapping could not carry, by name
+	SettledThrough uint64    // highest Outbound sequence its lane has settled
 }
 
 // Dead is the stored copy of an Outbound that failed, for replay.
 type Dead struct {
-	DeadID string // see DeadID
-	At     time.Time
-	Reason Reason
-	Detail string
+	DeadID string    // identity, derived from the Outbound: see DeadID
+	At     time.Time // when it failed
+	Reason Reason    // class of the failure
+	Detail string    // the failure in words
 	Outbound
 }
 
 // Typing says that somebody is composing, or has stopped. It is a signal: not
 // stored, not queued, not retried (RFC 3994).
 type Typing struct {
-	Connector string
-	Lane      string
-	Time      time.Time
-	Sender    Address
-	Recipient Address
-	Active    bool
+	Connector string        // connector instance it came in by, or "sip"
+	Lane      string        // token of sender and recipient
+	Time      time.Time     // when it came in
+	Sender    Address       // who is composing
+	Recipient Address       // to whom
+	Active    bool          // composing; stopped if not set
 	Refresh   time.Duration // an active state ends after this long without another
 }
 
