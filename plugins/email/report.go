@@ -92,7 +92,7 @@ func readStatus(data []byte) (o outcome) {
 		case "failed":
 			return failure(l)
 		case "delayed":
-			o.detail = said(l)
+			o.detail = diagnosis(l)
 		case "delivered":
 			o = outcome{state: event.Delivered}
 		}
@@ -101,7 +101,7 @@ func readStatus(data []byte) (o outcome) {
 }
 
 func failure(l *letter) outcome {
-	o := outcome{state: event.Failed, reason: event.ReasonPermanent, detail: said(l)}
+	o := outcome{state: event.Failed, reason: event.ReasonPermanent, detail: diagnosis(l)}
 	status := l.get("status")
 	switch {
 	case strings.HasPrefix(status, "4."):
@@ -112,8 +112,8 @@ func failure(l *letter) outcome {
 	return o
 }
 
-// said is the status and the words of the server that gave up.
-func said(l *letter) string {
+// diagnosis is the status and the words of the server that gave up.
+func diagnosis(l *letter) string {
 	status, _, _ := strings.Cut(words(l.get("status")), " ")
 	text := l.get("diagnostic-code")
 	if _, after, ok := strings.Cut(text, ";"); ok {
