@@ -90,10 +90,10 @@ func startServer(t *testing.T, program string) string {
 }
 
 // serve starts a server on dir; it writes the port it took into a file.
-func serve(t *testing.T, program, dir, listen string) (*exec.Cmd, string) {
+func serve(t *testing.T, program, dir, listen string, more ...string) (*exec.Cmd, string) {
 	t.Helper()
 	config := filepath.Join(dir, "server.conf")
-	text := fmt.Sprintf("listen: %q\nports_file_dir: %q\njetstream { store_dir: %q, sync_interval: always }\n", listen, dir, dir)
+	text := fmt.Sprintf("listen: %q\nports_file_dir: %q\njetstream { store_dir: %q, sync_interval: always }\n", listen, dir, dir) + strings.Join(more, "\n")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

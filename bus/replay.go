@@ -46,11 +46,12 @@ const readerPrefix = "reader_"
 
 // replay answers the requests of one subscriber until ctx ends.
 func (b *Bus) replay(ctx context.Context, s Subscriber) error {
-	requests := make(chan *nats.Msg, 64)
+	requests := make(chan *nats.Msg, 32)
 	sub, err := b.nc.ChanQueueSubscribe(replayPrefix+"."+s.Name+".>", "parley", requests)
 	if err != nil {
 		return fmt.Errorf("serve subscriber %s: %w", s.Name, unavailable(err))
 	}
+	refused := &calm{}
 	b.running.Go(func() {
 		defer sub.Unsubscribe()
 		for {
@@ -58,7 +59,11 @@ func (b *Bus) replay(ctx context.Context, s Subscriber) error {
 			case <-ctx.Done():
 				return
 			case m := <-requests:
-				b.answer(ctx, s, m)
+				if err := b.answer(ctx, s, m); err == nil {
+					continue
+				} else if ok, more := refused.may(time.Now()); ok {
+					b.log.Warn("bus: request of a subscriber refused", "subscriber", s.Name, "subject", m.Subject, "error", err, "unlogged", more)
+				}
 			}
 		}
 	})
@@ -66,11 +71,10 @@ func (b *Bus) replay(ctx context.Context, s Subscriber) error {
 }
 
 // answer passes a request on to JetStream, which answers the subscriber, or
-// refuses it.
-func (b *Bus) answer(ctx context.Context, s Subscriber, m *nats.Msg) {
+// refuses it with an error.
+func (b *Bus) answer(ctx context.Context, s Subscriber, m *nats.Msg) error {
 	if !strings.HasPrefix(m.Reply, s.inbox()+".") {
-		b.log.Warn("bus: a subscriber wants its answer elsewhere; not answered", "subscriber", s.Name)
-		return
+		return errors.New("it wants the answer elsewhere than in its inbox; not answered")
 	}
 	subject, body, err := s.request(m.Subject, m.Data)
 	if err == nil && strings.Contains(subject, ".CONSUMER.CREATE.") {
@@ -79,15 +83,11 @@ func (b *Bus) answer(ctx context.Context, s Subscriber, m *nats.Msg) {
 	if err == nil {
 		err = b.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: m.Reply, Data: body})
 	}
-	if err == nil {
-		return
-	}
-	b.log.Warn("bus: request of a subscriber refused", "subscriber", s.Name, "subject", m.Subject, "error", err)
-	if strings.Contains(m.Subject, ".CONSUMER.MSG.NEXT.") {
-		return // an answer would count as a message
+	if err == nil || strings.Contains(m.Subject, ".CONSUMER.MSG.NEXT.") {
+		return err // an answer to a next would count as a message
 	}
 	text, _ := json.Marshal(map[string]any{"error": map[string]any{"code": 403, "description": err.Error()}})
-	_ = b.nc.Publish(m.Reply, text)
+	return errors.Join(err, b.nc.Publish(m.Reply, text))
 }
 
 // request returns what JetStream is to be asked for a request of s.

@@ -3,9 +3,13 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 func TestCovers(t *testing.T) {
@@ -70,12 +74,7 @@ func TestTheListenerComesBackAfterAReopening(t *testing.T) {
 // of the disk.
 func TestTroubleIsNotForSubscribersToMake(t *testing.T) {
 	n := 0
-	l := &serverLog{log: Config{}.Log, trouble: func(string) { n++ }}
-	c, err := Config{}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.log = c.Log
+	l := &serverLog{log: slog.New(slog.DiscardHandler), trouble: func(string) { n++ }}
 	l.Errorf(`127.0.0.1:5 - cid:9 - "v1:go:write error" - authentication error - User %q`, "failed to store")
 	l.Warnf(`127.0.0.1:5 - cid:9 - %s`, "disabling JetStream")
 	if n != 0 {
@@ -84,6 +83,44 @@ func TestTroubleIsNotForSubscribersToMake(t *testing.T) {
 	l.Errorf("JetStream failed to store a msg on stream %q: %v", "PARLEY_INBOUND", "write error")
 	if n != 1 {
 		t.Error("no trouble when there is")
+	}
+}
+
+func TestTheHostsKeyIsGoodWithinTheProcessOnly(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	b, err := Open(ctx, Config{Durability: Memory, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	public, err := b.server.key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect("nats://"+b.Addr(), nats.Nkey(public, b.server.key.Sign))
+	if !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	if err == nil {
+		nc.Close()
+	}
+}
+
+func TestCalmLogsSomeAndCountsTheRest(t *testing.T) {
+	var c calm
+	logged, more := 0, 0
+	at := time.Unix(1, 0)
+	for i := range 3 * calmLines {
+		if i == 2*calmLines {
+			at = at.Add(time.Second)
+		}
+		if ok, n := c.may(at); ok {
+			logged, more = logged+1, more+n
+		}
+	}
+	if logged != 2*calmLines || more != calmLines {
+		t.Errorf("%d lines, %d counted", logged, more)
 	}
 }
 

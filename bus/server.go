@@ -157,7 +157,7 @@ func (e *embedded) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded server: %w", err)
 	}
-	srv.SetLoggerV2(&serverLog{e.cfg.Log, e.trouble}, false, false, false)
+	srv.SetLoggerV2(&serverLog{log: e.cfg.Log, trouble: e.trouble}, false, false, false)
 	srv.Start()
 	if !srv.ReadyForConnections(10*time.Second) || !srv.JetStreamEnabled() {
 		srv.Shutdown()
@@ -248,6 +248,7 @@ func (e *embedded) close() error {
 type serverLog struct {
 	log     *slog.Logger
 	trouble func(text string)
+	clients calm
 }
 
 func (l *serverLog) Noticef(string, ...any) {}
@@ -256,10 +257,10 @@ func (l *serverLog) Tracef(string, ...any)  {}
 
 func (l *serverLog) Warnf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	l.log.Warn("bus: server", "text", text)
-	if strings.Contains(format, " - cid:") { // about a client: it may contain anything
+	if l.aboutClient(format, text) {
 		return
 	}
+	l.log.Warn("bus: server", "text", text)
 	if strings.Contains(text, "disabling JetStream") {
 		l.trouble(text)
 	}
@@ -267,14 +268,26 @@ func (l *serverLog) Warnf(format string, v ...any) {
 
 func (l *serverLog) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	if strings.Contains(format, " - cid:") { // about a client: it may contain anything
-		l.log.Warn("bus: connection", "text", text)
+	if l.aboutClient(format, text) {
 		return
 	}
 	l.log.Error("bus: server", "text", text)
 	if strings.Contains(text, "failed to store") || strings.Contains(text, "write error") || strings.Contains(text, "DISABLED") {
 		l.trouble(text)
 	}
+}
+
+// aboutClient logs what a client has brought about, and tells whether it was
+// that. The client chooses how often, and some of the words: they are no sign
+// of a failing disk.
+func (l *serverLog) aboutClient(format, text string) bool {
+	if !strings.Contains(format, " - cid:") { // the server puts it into the format
+		return false
+	}
+	if ok, more := l.clients.may(time.Now()); ok {
+		l.log.Warn("bus: connection", "text", text, "unlogged", more)
+	}
+	return true
 }
 
 func (l *serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }

@@ -34,6 +34,7 @@ import (
 // everything, and "web", who may read what came in by the web chat.
 type readable struct {
 	*bus.Bus
+	at    string
 	seeds map[string][]byte
 }
 
@@ -53,6 +54,7 @@ func listening(t *testing.T, c bus.Config) readable {
 	}
 	c.Listen, c.Log = "127.0.0.1:0", slog.New(slog.DiscardHandler)
 	r.Bus = open(t, c)
+	r.at = r.Addr()
 	return r
 }
 
@@ -86,7 +88,7 @@ func (r readable) join(t *testing.T, name string, o ...nats.Option) *subscriber 
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.trouble <- err }),
 	}, o...)
 	var err error
-	if s.Conn, err = nats.Connect("nats://"+r.Addr(), o...); err != nil {
+	if s.Conn, err = nats.Connect("nats://"+r.at, o...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
@@ -495,6 +497,39 @@ func TestSubscribersWithACertificateNeedTLS(t *testing.T) {
 	put(t, r.Bus, "sip", 1)
 	if _, err := live.NextMsgWithContext(brief(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// With servers of one's own a subscriber that has the permissions that are
+// printed for them can do the same, and no more.
+func TestASubscriberOfAnExternalServer(t *testing.T) {
+	seed, public, err := bus.NewSubscriberKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := bus.Subscriber{Name: "archive", Key: public}
+	_, url := serve(t, buildServer(t), t.TempDir(), "127.0.0.1:-1", "accounts { PARLEY { jetstream: enabled, users: [",
+		"{ user: host, password: secret }", archive.Permissions(), "] } }")
+	at := strings.TrimPrefix(url, "nats://")
+	r := readable{at: at, seeds: map[string][]byte{"archive": seed}}
+	r.Bus = open(t, bus.Config{
+		URL: "nats://host:secret@" + at, TrustSync: true, Replicas: 1, Subscribers: []bus.Subscriber{archive},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	s := r.join(t, "archive")
+	live := s.hears("parley.>")
+	put(t, r.Bus, "sip", 1)
+	if m, err := live.NextMsgWithContext(brief(t)); err != nil || m.Header.Get("ce-nativeid") != "1" {
+		t.Errorf("heard %v, %v", m, err)
+	}
+	if got := fmt.Sprint(s.reads("PARLEY_INBOUND", jetstream.OrderedConsumerConfig{}, 1)); got != "[1]" {
+		t.Errorf("read %s", got)
+	}
+	for _, subject := range []string{"parley.inbound.sip.l1", "stored.parley.inbound.sip.l1", "$JS.API.STREAM.DELETE.PARLEY_INBOUND"} {
+		if err := s.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		s.refused(t, subject)
 	}
 }
 
