@@ -72,7 +72,7 @@ const registered = `%[1]s: written. It holds secrets: only the homeserver and Pa
      [[route]]
      name = "matrix"
      mode = "direct"
-     sip  = "sip:{user}_{server}@SIP.DOMAIN"
+     sip  = "sip:mx-{user}_{server}@SIP.DOMAIN"
      to   = "matrix:u/{user}:{server}"
 
 4. Run "parley check" and start Parley. It logs "homeserver reached" and

@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"parley.im/plugins/matrix/matrixtest"
 )
 
 func TestPluginMatrixRegisterSaysWhatToDoNext(t *testing.T) {
@@ -37,5 +42,188 @@ func TestPluginMatrixRegisterSaysWhatToDoNext(t *testing.T) {
 	}
 	if code, _, errs := run("--domain", "hs.org"); code != exitUsage || !strings.Contains(errs, "url") {
 		t.Errorf("without a URL: exit code %d: %s", code, errs)
+	}
+}
+
+// matrixBridge is a bridge to a homeserver with bob, a room "ops" and a room
+// "support".
+func matrixBridge(t *testing.T) (*bridge, *matrixtest.Server, *matrixtest.Human) {
+	t.Helper()
+	hs := matrixtest.New(t, matrixtest.Options{})
+	bob := hs.Human("bob", "Bob")
+	for _, alias := range []string{"ops", "support"} {
+		bob.Create(matrixtest.Room{Alias: alias, Public: true})
+	}
+	b := newBridge(t, `[plugins.web]`, fmt.Sprintf(`[plugins.matrix]
+homeserver   = %q
+domain       = %q
+registration = %q
+
+[plugins.web]`, hs.URL, hs.Domain, hs.Registration), "[[route]]\nname = \"web\"", `[[route]]
+name = "matrix"
+mode = "direct"
+sip  = "sip:mx-{user}_{server}@127.0.0.1"
+to   = "matrix:u/{user}:{server}"
+
+[[route]]
+name    = "ops"
+mode    = "room"
+sip     = "sip:ops@127.0.0.1"
+members = ["sip:alice@127.0.0.1", "sip:bob@127.0.0.1"]
+to      = ["matrix:r/ops:hs.org", "web:room/lobby"]
+
+[[route]]
+name = "support"
+mode = "desk"
+sip  = "sip:support@127.0.0.1"
+to   = ["matrix:r/support:hs.org"]
+
+[[route]]
+name = "web"`, "[[route]]\nname    = \"lobby\"\nmode    = \"room\"\nsip     = \"sip:lobby@127.0.0.1\"\nmembers = [\"sip:alice@127.0.0.1\", \"sip:bob@127.0.0.1\"]\nto      = [\"web:room/lobby\"]\n", "")
+	hs.Connect(fmt.Sprintf("http://127.0.0.1:%d/c/matrix", b.web), nil)
+	return b, hs, bob
+}
+
+// shows waits until a room shows a text and returns the event.
+func shows(t *testing.T, hs *matrixtest.Server, room, text string) (found matrixtest.Event) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := hs.Await(ctx, func() bool {
+		for _, e := range hs.Messages(room) {
+			if e.Text() == text {
+				found = e
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		t.Fatalf("the room never showed %q: %v; it shows %v", text, err, hs.Messages(room))
+	}
+	return found
+}
+
+func TestMatrixAndPhonesTalkBothWays(t *testing.T) {
+	b, hs, bob := matrixBridge(t)
+	alice := b.phone("alice", "u1")
+	alice.register()
+	alice.listen()
+	const ghost = "@_parley_sip_alice_127.0.0.1:hs.org"
+
+	// The phone begins; the answer in that room comes back to it.
+	b.send("alice", "mx-bob_hs.org", "hello bob")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var room string
+	if err := hs.Await(ctx, func() bool {
+		for _, r := range hs.Rooms(ghost) {
+			if hs.Membership(r, bob.ID) == "invite" {
+				room = r
+			}
+		}
+		return room != ""
+	}); err != nil {
+		t.Fatal(err)
+	}
+	shows(t, hs, room, "hello bob")
+	bob.Join(room)
+	said := bob.Say(room, "hello alice")
+	alice.uas.says(`GOT from=.*Bob.*<sip:mx-bob_hs\.org@127\.0\.0\.1>.* body=hello alice$`)
+	if err := hs.Await(ctx, func() bool { return hs.ReadBy(room, ghost) == said }); err != nil {
+		t.Errorf("bob never saw that the phone has it: %v", err)
+	}
+
+	// Bob opens another room with alice; from then on the answers go there.
+	other := bob.Create(matrixtest.Room{Invite: []string{ghost}})
+	if err := hs.Await(ctx, func() bool { return hs.Membership(other, ghost) == "join" }); err != nil {
+		t.Fatal(err)
+	}
+	bob.Say(other, "let us talk here")
+	alice.uas.says(`body=let us talk here$`)
+	b.send("alice", "mx-bob_hs.org", "gladly")
+	shows(t, hs, other, "gladly")
+
+	// Who dials nobody is told so.
+	nobody := bob.Create(matrixtest.Room{Invite: []string{"@_parley_sip_zoe_127.0.0.1:hs.org"}})
+	if err := hs.Await(ctx, func() bool { return hs.Membership(nobody, "@_parley_sip_zoe_127.0.0.1:hs.org") == "leave" }); err != nil {
+		t.Errorf("an invitation to nobody is not declined: %v", err)
+	}
+}
+
+func TestMatrixRoomsAndDesks(t *testing.T) {
+	b, hs, bob := matrixBridge(t)
+	alice := b.phone("alice", "u1")
+	alice.register()
+	alice.listen()
+	ops, support := hs.Resolve("#ops:hs.org"), hs.Resolve("#support:hs.org")
+	ann := joinChat(t, b.web, "ann")
+
+	b.send("alice", "ops", "to all of you")
+	shows(t, hs, ops, "to all of you")
+	ann.sees("to all of you", nil)
+	ann.say("r:lobby", "from the page")
+	if e := shows(t, hs, ops, "from the page"); e.Sender != "@_parley_web_u=2fann:hs.org" {
+		t.Errorf("ann is shown as %s", e.Sender)
+	}
+	bob.Say(ops, "from matrix")
+	alice.uas.says(`GOT from=.*Bob.*<sip:ops@127\.0\.0\.1>.* body=from matrix$`)
+	ann.sees("from matrix", nil)
+
+	b.send("alice", "support", "it is broken")
+	root := shows(t, hs, support, "it is broken")
+	said := bob.Answer(support, root.ID, "try again")
+	alice.uas.says(`GOT from=.*<sip:support@127\.0\.0\.1>.* body=try again$`)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := hs.Await(ctx, func() bool { return hs.ReadBy(support, hs.Bot()) == said }); err != nil {
+		t.Fatalf("nobody told bob that the phone has it: %v", err)
+	}
+	b.crash()
+	b.start() // the homeserver repeats what was not taken, the thread is known
+	bob.Answer(support, root.ID, "still there?")
+	alice.uas.says(`body=still there\?$`)
+	b.send("alice", "support", "yes")
+	e := shows(t, hs, support, "yes")
+	if relates, _ := e.Content["m.relates_to"].(map[string]any); relates["event_id"] != root.ID {
+		t.Errorf("alice's answer stands in %v, not in the thread of %s", relates, root.ID)
+	}
+	bob.Say(support, "whom do you mean")
+	if err := hs.Await(ctx, func() bool {
+		list := hs.Messages(support)
+		last := list[len(list)-1]
+		return last.Sender == hs.Bot() && strings.Contains(last.Text(), "thread")
+	}); err != nil {
+		t.Errorf("nobody told bob to answer in a thread: %v", err)
+	}
+}
+
+// The host is killed while the homeserver holds back its answer: it has the
+// event, and gets the message again.
+func TestAHostKilledBeforeTheHomeserverAnsweredGivesOneEvent(t *testing.T) {
+	b, hs, _ := matrixBridge(t)
+	ops := hs.Resolve("#ops:hs.org")
+	b.send("alice", "ops", "warm up")
+	shows(t, hs, ops, "warm up")
+	held := hs.HoldAnswers()
+	b.send("alice", "ops", "precious")
+	select {
+	case <-held.Stored:
+	case <-time.After(patience):
+		t.Fatal("the homeserver never got it")
+	}
+	b.crash()
+	hs.Restore()
+	b.start()
+	b.send("alice", "ops", "after")
+	shows(t, hs, ops, "after")
+	n := 0
+	for _, e := range hs.Messages(ops) {
+		if e.Text() == "precious" {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("the room shows it %d times", n)
 	}
 }

@@ -144,3 +144,20 @@ func FuzzTransaction(f *testing.F) {
 		}
 	})
 }
+
+func TestAHomeserverThatCanNotReachTheBridgeIsSaidOnce(t *testing.T) {
+	hs := newHomeserver(t)
+	b := start(t, hs, sdktest.NewBackend())
+	b.host.log.await(t, "homeserver reaches the bridge")
+	hs.Connect("http://127.0.0.1:1", nil) // nobody listens there
+	hs.Revoke()
+	b.watch.look()
+	b.host.log.await(t, "refuses the token")
+	hs.Restore()
+	b.host.log.await(t, "homeserver can't reach the bridge")
+	hs.Connect(b.door.URL, nil)
+	b.host.log.awaitCount(t, "homeserver reaches the bridge", 2)
+	if n := b.host.log.count("homeserver can't reach the bridge"); n != 1 {
+		t.Errorf("the log says so %d times", n)
+	}
+}

@@ -16,6 +16,10 @@ const (
 	askWhenHere = 5 * time.Minute
 )
 
+// maxPings is how often the way back is tried before that counts as trouble:
+// the bridge's own door may open later than the connector.
+const maxPings = 3
+
 // watch asks the homeserver whether it is there and knows the bridge, and says
 // when that changes. Deliveries and what comes in do not wait for it.
 type watch struct {
@@ -23,6 +27,8 @@ type watch struct {
 	again chan struct{} // somebody saw trouble
 	said  string        // what was logged last
 	here  bool
+	back  bool // the way back works, or can't be tried
+	pings int  // in vain
 }
 
 func newWatch(c *connector) *watch { return &watch{c: c, again: make(chan struct{}, 1)} }
@@ -58,7 +64,7 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// ask asks once and tells whether all is well.
+// ask asks once and tells whether all is well, both ways.
 func (w *watch) ask(ctx context.Context) bool {
 	asking, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -67,7 +73,7 @@ func (w *watch) ask(ctx context.Context) bool {
 		return false
 	}
 	if err != nil {
-		w.here = false
+		w.here, w.back, w.pings = false, false, 0
 		w.trouble(err)
 		return false
 	}
@@ -77,7 +83,10 @@ func (w *watch) ask(ctx context.Context) bool {
 		w.c.log.Info("homeserver reached", "user", w.c.names.bot)
 		w.arrive(ctx)
 	}
-	return true
+	if !w.back {
+		w.back = w.ping(asking)
+	}
+	return w.back
 }
 
 // trouble logs why the homeserver can't be used, once for each reason.
@@ -118,15 +127,14 @@ func (w *watch) whoami(ctx context.Context) error {
 	return err
 }
 
-// arrive does what can be done only when the homeserver is there: it tries the
-// way back, and joins the places that routes name.
+// arrive does what can be done only when the homeserver is there: it joins the
+// places that routes name.
 func (w *watch) arrive(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if _, err := w.c.ghosts.register(ctx, w.c.names.bot); err != nil && !is(err, "M_EXCLUSIVE") {
 		w.c.log.Warn("bot not registered", "user", w.c.names.bot, "err", err)
 	}
-	w.ping(ctx)
 	for _, p := range w.c.places.list {
 		at, err := w.c.roomOf(ctx, p.target)
 		if err == nil {
@@ -138,15 +146,19 @@ func (w *watch) arrive(ctx context.Context) {
 	}
 }
 
-// ping has the homeserver call back. Matrix specification, application
-// services, "Pinging".
-func (w *watch) ping(ctx context.Context) {
+// ping has the homeserver call back, and tells whether that went well or can't
+// be tried. Matrix specification, application services, "Pinging".
+func (w *watch) ping(ctx context.Context) bool {
 	err := w.c.api.call(ctx, "", http.MethodPost, []any{"v1", "appservice", w.c.registration.ID, "ping"}, nil, map[string]any{"transaction_id": "parley"}, nil)
-	switch {
-	case err == nil:
+	if err == nil {
 		w.c.log.Info("homeserver reaches the bridge", "url", w.c.registration.URL)
-	case is(err, "M_UNRECOGNIZED", "M_NOT_FOUND"): // an older homeserver
-	case ctx.Err() == nil:
+		return true
+	}
+	if is(err, "M_UNRECOGNIZED", "M_NOT_FOUND") { // an older homeserver
+		return true
+	}
+	if w.pings++; w.pings == maxPings {
 		w.c.log.Error("homeserver can't reach the bridge; nothing comes in from Matrix", "url", w.c.registration.URL, "err", err)
 	}
+	return false
 }
