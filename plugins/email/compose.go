@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"strings"
 	"time"
 	"unicode"
@@ -41,14 +42,14 @@ func (n names) message(d event.Delivery, text string) (outgoing, error) {
 	t := token(d)
 	name := author(d)
 	reply := n.reply(n.local, t)
-	h.SetAddressList("From", []*mail.Address{{Name: name, Address: reply}})
+	h.Set("From", mailboxOf(name, reply))
 	local, direct := n.direct(d.From)
 	if direct && d.Mode == event.ModeDirect {
-		h.SetAddressList("From", []*mail.Address{{Name: name, Address: local + "@" + n.domain}})
+		h.Set("From", mailboxOf(name, local+"@"+n.domain))
 		if len(local)+1+len(t) <= maxLocal {
 			reply = n.reply(local, t)
 		}
-		h.SetAddressList("Reply-To", []*mail.Address{{Name: name, Address: reply}})
+		h.Set("Reply-To", mailboxOf(name, reply))
 	}
 	h.SetSubject(subject(d, t))
 	m.from = n.bounce(d.ID)
@@ -75,7 +76,7 @@ func (n names) notice(d event.Delivery, text string) (outgoing, error) {
 	if isToken(d.Anchor, tokenLength) {
 		from = n.reply(n.local, d.Anchor)
 	}
-	h.SetAddressList("From", []*mail.Address{{Name: "Parley", Address: from}})
+	h.Set("From", mailboxOf("Parley", from))
 	h.SetSubject("Not delivered")
 	h.Set("Auto-Submitted", "auto-replied")
 	root := ""
@@ -105,7 +106,7 @@ func (n names) begin(d event.Delivery) (outgoing, *mail.Header, error) {
 		date = time.Now()
 	}
 	h.SetDate(date)
-	h.SetAddressList("To", []*mail.Address{{Address: to}})
+	h.Set("To", "<"+to+">")
 	h.SetMessageID(n.messageID(d.ID))
 	h.Set(loopHeader, n.host)
 	h.Set("MIME-Version", "1.0")
@@ -158,6 +159,18 @@ func subject(d event.Delivery, token string) string {
 	return "Conversation " + token[:6]
 }
 
+// mailboxOf writes a name, made by words, and an address for a header field
+// (RFC 2047, section 5).
+func mailboxOf(name, addr string) string {
+	if name == "" {
+		return "<" + addr + ">"
+	}
+	if !isASCII(name) {
+		return mime.BEncoding.Encode("utf-8", name) + " <" + addr + ">"
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" <` + addr + ">"
+}
+
 // words makes hostile text fit for a header: one line of limited length
 // without controls and invisible direction marks.
 func words(s string) string {
@@ -170,7 +183,7 @@ func words(s string) string {
 		}
 		return r
 	}, s)
-	s = strings.Join(strings.Fields(s), " ")
+	s = strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "=?", "= ?") // nor a word for a reader to decode
 	if len(s) <= maxWords {
 		return s
 	}
