@@ -101,16 +101,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.URL != "" && c.Listen != "" {
 		return c, errors.New("listen is for the embedded server; the servers at the URL have listeners of their own")
 	}
-	for _, s := range c.Subscribers {
-		err := s.check()
-		if err == nil && c.Listen != "" {
-			err = CheckSubscriberKey(s.Key)
-		}
-		if err != nil {
-			return c, fmt.Errorf("subscriber %q: %w", s.Name, err)
-		}
-	}
-	return c, nil
+	return c, checkSubscribers(c.Subscribers, c.Listen != "")
 }
 
 // Bus is the open log. Its methods may be called from several goroutines.
@@ -129,6 +120,9 @@ type Bus struct {
 
 	bucketsMu sync.Mutex
 	buckets   map[string]*Bucket
+
+	desksMu sync.Mutex
+	desks   map[string]desk // by the subscriber's name
 
 	life    context.Context    // of the background goroutines
 	stop    context.CancelFunc // ends it
@@ -159,11 +153,9 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	b.start(life)
-	for _, s := range b.cfg.Subscribers {
-		if err := b.replay(life, s); err != nil {
-			b.Close()
-			return nil, fmt.Errorf("bus: %w", err)
-		}
+	if err := b.openDesks(c.Subscribers); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("bus: %w", err)
 	}
 	return b, nil
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"parley.im/bus/event"
 )
@@ -44,30 +46,119 @@ func (s Subscriber) consumers() string { return readerPrefix + s.Name + "_" }
 
 const readerPrefix = "reader_"
 
-// replay answers the requests of one subscriber until ctx ends.
-func (b *Bus) replay(ctx context.Context, s Subscriber) error {
+// A desk answers the requests of one subscriber until stop is called.
+type desk struct {
+	subscriber Subscriber
+	stop       func()
+}
+
+// SetSubscribers changes who may read the bus from outside. Whoever is no
+// longer among them, or may read other subjects than before, is disconnected;
+// the others notice nothing. With an external server only the replay changes.
+// Nothing changes when the list is refused.
+func (b *Bus) SetSubscribers(list []Subscriber) error {
+	if err := b.enter(); err != nil {
+		return fmt.Errorf("set subscribers: %w", err)
+	}
+	defer b.leave()
+	b.desksMu.Lock()
+	defer b.desksMu.Unlock()
+	err := checkSubscribers(list, b.cfg.Listen != "")
+	if err == nil && b.server != nil {
+		err = b.server.setSubscribers(list)
+	}
+	if err == nil {
+		err = b.openDesks(list)
+	}
+	if err != nil {
+		return fmt.Errorf("set subscribers: %w", err)
+	}
+	return nil
+}
+
+// openDesks opens a desk for each subscriber of list and closes the others.
+func (b *Bus) openDesks(list []Subscriber) error {
+	keep := map[string]desk{}
+	for _, s := range list {
+		if d, ok := b.desks[s.Name]; ok && reflect.DeepEqual(d.subscriber, s) {
+			keep[s.Name] = d
+		}
+	}
+	for name, d := range b.desks {
+		if _, ok := keep[name]; !ok {
+			d.stop()
+			b.forgetConsumers(d.subscriber)
+		}
+	}
+	b.desks = keep
+	for _, s := range list {
+		if _, ok := keep[s.Name]; ok {
+			continue
+		}
+		b.forgetConsumers(s)
+		d, err := b.openDesk(s)
+		if err != nil {
+			return err
+		}
+		b.desks[s.Name] = d
+	}
+	return nil
+}
+
+func (b *Bus) openDesk(s Subscriber) (desk, error) {
 	requests := make(chan *nats.Msg, 32)
 	sub, err := b.nc.ChanQueueSubscribe(replayPrefix+"."+s.Name+".>", "parley", requests)
 	if err != nil {
-		return fmt.Errorf("serve subscriber %s: %w", s.Name, unavailable(err))
+		return desk{}, fmt.Errorf("serve subscriber %s: %w", s.Name, unavailable(err))
 	}
-	refused := &calm{}
-	b.running.Go(func() {
-		defer sub.Unsubscribe()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case m := <-requests:
-				if err := b.answer(ctx, s, m); err == nil {
-					continue
-				} else if ok, more := refused.may(time.Now()); ok {
-					b.log.Warn("bus: request of a subscriber refused", "subscriber", s.Name, "subject", m.Subject, "error", err, "unlogged", more)
-				}
+	ctx, cancel := context.WithCancel(b.life)
+	b.running.Go(func() { b.serve(ctx, s, requests) })
+	return desk{s, func() { _ = sub.Unsubscribe(); cancel() }}, nil
+}
+
+// forgetConsumers deletes the consumers of s: they may show more than it may
+// read now. An ordered consumer is made again by its library.
+func (b *Bus) forgetConsumers(s Subscriber) {
+	ctx, cancel := context.WithTimeout(b.life, attempt)
+	defer cancel()
+	for _, stream := range b.streams {
+		names, err := s.opened(ctx, stream)
+		for _, name := range names {
+			err = errors.Join(err, stream.DeleteConsumer(ctx, name))
+		}
+		if err != nil {
+			b.log.Warn("bus: consumers of a subscriber were not deleted; they end by themselves", "subscriber", s.Name, "error", err)
+		}
+	}
+}
+
+// opened returns the consumers of s on a stream.
+func (s Subscriber) opened(ctx context.Context, stream jetstream.Stream) (names []string, err error) {
+	list := stream.ConsumerNames(ctx)
+	for name := range list.Name() {
+		if strings.HasPrefix(name, s.consumers()) {
+			names = append(names, name)
+		}
+	}
+	return names, list.Err()
+}
+
+func (b *Bus) serve(ctx context.Context, s Subscriber, requests <-chan *nats.Msg) {
+	var refused calm
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-requests:
+			err := b.answer(ctx, s, m)
+			if err == nil {
+				continue
+			}
+			if ok, more := refused.may(time.Now()); ok {
+				b.log.Warn("bus: request of a subscriber refused", "subscriber", s.Name, "subject", m.Subject, "error", err, "unlogged", more)
 			}
 		}
-	})
-	return nil
+	}
 }
 
 // answer passes a request on to JetStream, which answers the subscriber, or
@@ -211,18 +302,12 @@ func (b *Bus) roomFor(ctx context.Context, s Subscriber, subject string) error {
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	n := 0
-	list := stream.ConsumerNames(ctx)
-	for c := range list.Name() {
-		if strings.HasPrefix(c, s.consumers()) {
-			n++
-		}
-	}
-	if err := list.Err(); err != nil {
+	names, err := s.opened(ctx, stream)
+	if err != nil {
 		return unavailable(err)
 	}
-	if n >= maxReplayAtOne {
-		return fmt.Errorf("%d consumers on one stream are open already; delete one, or wait until they end", n)
+	if len(names) >= maxReplayAtOne {
+		return fmt.Errorf("%d consumers on one stream are open already; delete one, or wait until they end", len(names))
 	}
 	return nil
 }

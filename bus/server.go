@@ -29,13 +29,14 @@ type embedded struct {
 	key     nkeys.KeyPair // of the host itself
 	trouble func(text string)
 
-	mu     sync.Mutex
-	srv    *server.Server
-	listen string // where it listens; "" without a port
+	mu          sync.Mutex
+	srv         *server.Server
+	listen      string // where it listens; "" without a port
+	subscribers []Subscriber
 }
 
 func startEmbedded(c Config, trouble func(string)) (*embedded, error) {
-	e := &embedded{cfg: c, dir: c.Dir, trouble: trouble, listen: c.Listen}
+	e := &embedded{cfg: c, dir: c.Dir, trouble: trouble, listen: c.Listen, subscribers: c.Subscribers}
 	if e.dir == "" && c.Durability == Memory {
 		dir, err := os.MkdirTemp("", "parley-bus-")
 		if err != nil {
@@ -98,7 +99,7 @@ func (e *embedded) configuration() (string, error) {
 	}
 	users := []string{fmt.Sprintf("{ nkey: %s, allowed_connection_types: [IN_PROCESS] }", user)}
 	if e.listen != "" {
-		for _, s := range e.cfg.Subscribers {
+		for _, s := range e.subscribers {
 			users = append(users, s.Permissions())
 		}
 	}
@@ -136,23 +137,33 @@ no_fast_producer_stall: true
 	return text
 }
 
-func (e *embedded) start() error {
-	if err := e.tryPort(); err != nil {
-		return err
-	}
+func (e *embedded) options() (*server.Options, error) {
 	text, err := e.configuration()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opts := &server.Options{}
 	if err := opts.ProcessConfigString(text); err != nil {
-		return fmt.Errorf("configure the embedded server: %w", err)
+		return nil, fmt.Errorf("configure the embedded server: %w", err)
 	}
 	opts.StoreDir = e.dir
 	opts.DontListen = e.listen == ""
 	opts.NoSigs = true
 	opts.JetStreamMaxMemory = 256 << 20
 	opts.JetStreamMaxStore = 1 << 50 // the free space decides, see space
+	return opts, nil
+}
+
+func (e *embedded) start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.tryPort(); err != nil {
+		return err
+	}
+	opts, err := e.options()
+	if err != nil {
+		return err
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("make the embedded server: %w", err)
@@ -164,12 +175,10 @@ func (e *embedded) start() error {
 		srv.WaitForShutdown()
 		return fmt.Errorf("the embedded server did not start on %s; the log says why", e.dir)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.srv = srv
 	if e.listen != "" {
 		e.listen = srv.Addr().String() // reopened, it listens on the same port
-		e.cfg.Log.Info("bus: listening for subscribers", "address", e.listen, "tls", e.cfg.TLS != (TLS{}), "subscribers", len(e.cfg.Subscribers))
+		e.cfg.Log.Info("bus: listening for subscribers", "address", e.listen, "tls", e.cfg.TLS != (TLS{}), "subscribers", len(e.subscribers))
 	}
 	return nil
 }
@@ -198,6 +207,27 @@ func (e *embedded) addr() string {
 func (e *embedded) reopen() error {
 	e.shutdown()
 	return e.start()
+}
+
+// setSubscribers changes who may connect, and reads the certificate anew.
+// Whose key or subjects are no longer the same is disconnected.
+func (e *embedded) setSubscribers(list []Subscriber) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.subscribers
+	e.subscribers = list
+	if e.srv == nil || e.listen == "" {
+		return nil // it reads them when it is started again
+	}
+	opts, err := e.options()
+	if err == nil {
+		err = e.srv.ReloadOptions(opts)
+	}
+	if err != nil {
+		e.subscribers = before
+		return fmt.Errorf("change the subscribers: %w", err)
+	}
+	return nil
 }
 
 func (e *embedded) shutdown() {

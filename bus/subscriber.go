@@ -78,6 +78,26 @@ func NewSubscriberKey() (seed []byte, public string, err error) {
 	return seed, public, err
 }
 
+// checkSubscribers says what is wrong with the first of list that is not in
+// order. Keys matter only to a server of our own that listens.
+func checkSubscribers(list []Subscriber, keys bool) error {
+	seen := map[string]bool{}
+	for _, s := range list {
+		err := s.check()
+		if err == nil && keys {
+			err = CheckSubscriberKey(s.Key)
+		}
+		if err == nil && (seen[s.Name] || keys && seen[s.Key]) {
+			err = errors.New("its name or its key is that of another")
+		}
+		if err != nil {
+			return fmt.Errorf("subscriber %q: %w", s.Name, err)
+		}
+		seen[s.Name], seen[s.Key] = true, true
+	}
+	return nil
+}
+
 func (s Subscriber) check() error {
 	if err := CheckSubscriberName(s.Name); err != nil {
 		return fmt.Errorf("name: %w", err)

@@ -500,6 +500,91 @@ func TestSubscribersWithACertificateNeedTLS(t *testing.T) {
 	}
 }
 
+func TestSubscribersChangeWhileTheBusRuns(t *testing.T) {
+	r := listening(t, bus.Config{})
+	gone := make(chan struct{})
+	leaver := r.join(t, "web", nats.MaxReconnects(0), nats.ClosedHandler(func(*nats.Conn) { close(gone) }))
+	leaver.hears("parley.inbound.web.>")
+	stayer := r.join(t, "archive", nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+		if err != nil {
+			t.Errorf("the one that stays is disconnected: %v", err)
+		}
+	}))
+	live := stayer.hears("parley.>")
+	public := func(name string) string {
+		pair, err := nkeys.FromSeed(r.seeds[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := pair.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	seed, key, err := bus.NewSubscriberKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.seeds["bot"] = seed
+	list := []bus.Subscriber{{Name: "archive", Key: public("archive")}, {Name: "bot", Key: key}}
+	if err := r.SetSubscribers(append(list, bus.Subscriber{Name: "bad", Key: "U1"})); err == nil {
+		t.Error("a bad key is taken")
+	}
+	if err := r.SetSubscribers(list); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		t.Error("the one whose key is taken back is still connected")
+	}
+	if nc, err := nats.Connect("nats://"+r.at, identity(t, r.seeds["web"])); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("the key that is taken back: %v", err)
+		if err == nil {
+			nc.Close()
+		}
+	}
+	put(t, r.Bus, "sip", 1)
+	if _, err := live.NextMsgWithContext(brief(t)); err != nil {
+		t.Error(err)
+	}
+	for _, s := range []*subscriber{stayer, r.join(t, "bot")} {
+		if got := fmt.Sprint(s.reads("PARLEY_INBOUND", jetstream.OrderedConsumerConfig{}, 1)); got != "[1]" {
+			t.Errorf("%s read %s", s.name, got)
+		}
+	}
+}
+
+func TestASubscriberThatMayReadLessLosesItsConsumers(t *testing.T) {
+	r := listening(t, bus.Config{})
+	put(t, r.Bus, "sip", 1)
+	archive := r.join(t, "archive")
+	const name = "reader_archive_wide"
+	if _, err := archive.js.CreateConsumer(brief(t), "PARLEY_INBOUND", jetstream.ConsumerConfig{Name: name, AckPolicy: jetstream.AckNonePolicy}); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := nkeys.FromSeed(r.seeds["archive"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetSubscribers([]bus.Subscriber{{Name: "archive", Key: public, Subjects: []string{"parley.inbound.web.>"}}}); err != nil {
+		t.Fatal(err)
+	}
+	again := r.join(t, "archive")
+	if _, err := again.js.Consumer(brief(t), "PARLEY_INBOUND", name); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("its consumer of before: %v", err)
+	}
+	c := jetstream.ConsumerConfig{Name: name, AckPolicy: jetstream.AckNonePolicy}
+	if _, err := again.js.CreateConsumer(brief(t), "PARLEY_INBOUND", c); err == nil {
+		t.Error("it may make it again")
+	}
+}
+
 // With servers of one's own a subscriber that has the permissions that are
 // printed for them can do the same, and no more.
 func TestASubscriberOfAnExternalServer(t *testing.T) {
