@@ -3,9 +3,12 @@ package bus_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"parley.im/bus"
 	"parley.im/bus/bustest"
@@ -91,4 +94,31 @@ func openBench(b *testing.B, c bus.Config) *bus.Bus {
 	}
 	b.Cleanup(func() { log.Close() })
 	return log
+}
+
+// BenchmarkReplay reads a stream as a subscriber outside does, over loopback.
+func BenchmarkReplay(b *testing.B) {
+	seed, public, err := bus.NewSubscriberKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	log := openBench(b, bus.Config{
+		Durability: bus.Memory, Listen: "127.0.0.1:0", Subscribers: []bus.Subscriber{{Name: "archive", Key: public}},
+		Log: slog.New(slog.DiscardHandler),
+	})
+	const events = 5000
+	for i := range events {
+		e := bustest.Inbound("sip", "l1", i)
+		e.Data = make([]byte, 500)
+		if _, err := log.Publish(context.Background(), e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r := readable{at: log.Addr(), seeds: map[string][]byte{"archive": seed}}
+	archive := r.join(b, "archive")
+	n := 0
+	for b.Loop() {
+		n += len(archive.reads("PARLEY_INBOUND", jetstream.OrderedConsumerConfig{}, events))
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 }

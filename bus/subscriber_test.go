@@ -61,13 +61,13 @@ func listening(t *testing.T, c bus.Config) readable {
 // A subscriber is a plain NATS client; trouble gets what the server refuses it.
 type subscriber struct {
 	*nats.Conn
-	t       *testing.T
+	t       testing.TB
 	name    string
 	js      jetstream.JetStream
 	trouble chan error
 }
 
-func identity(t *testing.T, seed []byte) nats.Option {
+func identity(t testing.TB, seed []byte) nats.Option {
 	t.Helper()
 	pair, err := nkeys.FromSeed(seed)
 	if err != nil {
@@ -80,7 +80,7 @@ func identity(t *testing.T, seed []byte) nats.Option {
 	return nats.Nkey(public, pair.Sign)
 }
 
-func (r readable) join(t *testing.T, name string, o ...nats.Option) *subscriber {
+func (r readable) join(t testing.TB, name string, o ...nats.Option) *subscriber {
 	t.Helper()
 	s := &subscriber{t: t, name: name, trouble: make(chan error, 100)}
 	o = append([]nats.Option{
@@ -98,7 +98,7 @@ func (r readable) join(t *testing.T, name string, o ...nats.Option) *subscriber 
 	return s
 }
 
-func brief(t *testing.T) context.Context {
+func brief(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx

@@ -77,11 +77,17 @@ func attributes(t *testing.T, e Event) (list []attribute) {
 		if len(changed) != 1 || text == "" {
 			t.Fatalf("%T.%s is in the headers %q, with the comment %q; want one header and a comment", e, f.Name, changed, text)
 		}
+		if !attributeName.MatchString(changed[0]) {
+			t.Errorf("%q is no name that CloudEvents wants", changed[0])
+		}
 		list = append(list, attribute{changed[0], f, text})
 	}
 	slices.SortFunc(list, func(a, b attribute) int { return strings.Compare(a.header, b.header) })
 	return list
 }
+
+// CloudEvents 1.0, section "Naming conventions".
+var attributeName = regexp.MustCompile(`^ce-[a-z0-9]{1,20}$`)
 
 func encoded(t *testing.T, e Event) map[string]string {
 	t.Helper()

@@ -1,20 +1,24 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestASubscriberOutsideReadsLiveAndAgain runs examples/subscriber against the
 // host, with a key that the program itself has made.
 func TestASubscriberOutsideReadsLiveAndAgain(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "subscriber")
-	if out, err := exec.Command("go", "build", "-race", "-o", program, "../../examples/subscriber").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	program := buildSubscriber(t)
 	b := writeBridge(t, `listen      = ""`, `listen = "127.0.0.1:0"`)
 	out, bad, code := b.cli("", "bus", "key", "archive.seed")
 	if code != 0 || !strings.HasPrefix(out, "U") {
@@ -54,6 +58,63 @@ func TestASubscriberOutsideReadsLiveAndAgain(t *testing.T) {
 	if n := second.count(`hello, archive`); n != 0 || live.count(`missed`) != 0 {
 		t.Errorf("from sequence 2 it reads the first; or the live one missed something:\n%s", live.tail(20))
 	}
+}
+
+func buildSubscriber(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "subscriber")
+	if out, err := exec.Command("go", "build", "-race", "-o", program, "../../examples/subscriber").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
+
+func TestASubscriberOutsideReadsOverTLS(t *testing.T) {
+	b := writeBridge(t, `listen      = ""`, `listen = "127.0.0.1:0"`, `cert = ""`, `cert = "cert.pem"`, `key  = ""`, `key = "key.pem"`)
+	writeCertificate(t, b.dir)
+	out, bad, code := b.cli("", "bus", "key", "archive.seed")
+	if code != 0 {
+		t.Fatalf("exit code %d, %q, %q", code, out, bad)
+	}
+	text, err := os.ReadFile(b.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, b.dir, "bridge.toml", string(text)+"\n[[bus.subscriber]]\nname = \"archive\"\nnkey = \""+strings.TrimSpace(out)+"\"\n")
+	b.start()
+	address := b.says(`msg="bus: listening for subscribers" address=(\S+) tls=true`)[1]
+	program := buildSubscriber(t)
+	args := []string{"--url", "nats://" + address, "--seed", filepath.Join(b.dir, "archive.seed")}
+	if code := start(t, "subscriber without the certificate", exec.Command(program, args...)).ends(); code != 1 {
+		t.Errorf("without the certificate it ends with %d", code)
+	}
+	live := start(t, "subscriber", exec.Command(program, append(args, "--ca", filepath.Join(b.dir, "cert.pem"))...))
+	live.says(`^listening`)
+	b.send("alice", "lobby", "hello, archive")
+	live.says(`^1 parley\.inbound\..*"hello, archive`)
+}
+
+// writeCertificate writes one for 127.0.0.1, signed by itself.
+func writeCertificate(t *testing.T, dir string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+	write(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 }
 
 func TestASeedIsNeverOverwritten(t *testing.T) {
