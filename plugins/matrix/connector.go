@@ -52,10 +52,7 @@ type connector struct {
 	running      sync.WaitGroup
 }
 
-// Describe says what the connector can do. Find is left out: a delivery sent
-// again has the same transaction id, and the homeserver answers with the event
-// that it made the first time (Matrix specification, client API, "Transaction
-// identifiers").
+// Describe says what the connector can do.
 func (c *connector) Describe() sdk.Description {
 	return sdk.Description{
 		Network:  Network,
@@ -65,6 +62,7 @@ func (c *connector) Describe() sdk.Description {
 		Types:    []string{"text/plain", "text/*"},
 		MaxBytes: maxText,
 		HTTP:     true,
+		Find:     true,
 		Public:   []string{"/_matrix/app/", "/transactions/", "/users/", "/rooms/"},
 		States:   []event.State{event.Delivered, event.Displayed, event.Failed},
 		Settings: schema,

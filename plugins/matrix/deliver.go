@@ -56,7 +56,7 @@ func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receip
 		return event.Receipt{}, err
 	}
 	if t.kind == aUser {
-		return c.toPerson(ctx, m, id.UserID(t.id), d.Anchor)
+		return c.toPerson(ctx, m, d, id.UserID(t.id))
 	}
 	return c.toPlace(ctx, m, t, d)
 }
@@ -138,14 +138,7 @@ func (c *connector) toPlace(ctx context.Context, m post, t target, d event.Deliv
 	if err != nil {
 		return event.Receipt{}, sending(err)
 	}
-	r := event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}}
-	if d.Mode == event.ModeDesk {
-		if root == "" {
-			root = ev
-		}
-		r.Anchor = anchor(at, root)
-	}
-	return r, nil
+	return receipt(d, at, root, ev), nil
 }
 
 // roomOf returns the room that a target names.

@@ -18,13 +18,13 @@ const maxRooms = 8
 
 // toPerson sends into the room in which the conversation goes on, or else into
 // the one that ghost and person have together.
-func (c *connector) toPerson(ctx context.Context, m post, person id.UserID, anchored string) (event.Receipt, error) {
+func (c *connector) toPerson(ctx context.Context, m post, d event.Delivery, person id.UserID) (event.Receipt, error) {
 	if c.names.owns(person) {
 		return event.Receipt{}, event.Permanent(fmt.Errorf("%s is the bridge's own user", person))
 	}
-	if at, root := readAnchor(anchored); at != "" {
+	if at, root := readAnchor(d.Anchor); at != "" {
 		m.relate(root)
-		r, err := c.toRoom(ctx, m, person, at, root)
+		r, err := c.toRoom(ctx, m, d, person, at, root)
 		if !lost(err) {
 			return r, err
 		}
@@ -35,7 +35,7 @@ func (c *connector) toPerson(ctx context.Context, m post, person id.UserID, anch
 		if err != nil {
 			return event.Receipt{}, unsent("open a room with "+string(person), err)
 		}
-		r, err := c.toRoom(ctx, m, person, at, "")
+		r, err := c.toRoom(ctx, m, d, person, at, "")
 		if !lost(err) {
 			return r, err
 		}
@@ -45,7 +45,7 @@ func (c *connector) toPerson(ctx context.Context, m post, person id.UserID, anch
 }
 
 // toRoom sends to a person in a room where the ghost may be alone.
-func (c *connector) toRoom(ctx context.Context, m post, person id.UserID, at id.RoomID, root id.EventID) (event.Receipt, error) {
+func (c *connector) toRoom(ctx context.Context, m post, d event.Delivery, person id.UserID, at id.RoomID, root id.EventID) (event.Receipt, error) {
 	err := c.rooms.enter(ctx, m.as, at, nil)
 	if err == nil {
 		err = c.rooms.expect(ctx, m.as, at, person)
@@ -60,7 +60,7 @@ func (c *connector) toRoom(ctx context.Context, m post, person id.UserID, at id.
 	if err != nil {
 		return event.Receipt{}, sending(err)
 	}
-	return event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}, Anchor: anchor(at, root)}, nil
+	return receipt(d, at, root, ev), nil
 }
 
 // lost tells whether a room is of no use any more: the ghost can't get in or
@@ -77,8 +77,7 @@ func lost(err error) bool {
 // there is none. Its alias follows from the two, so that a crash between the
 // homeserver's creating it and the answer leaves one room, not two.
 func (c *connector) directRoom(ctx context.Context, ghost, person id.UserID, n int) (id.RoomID, error) {
-	local := c.names.aliases + "dm_" + hash(string(ghost), string(person), strconv.Itoa(n))
-	alias := "#" + local + ":" + c.names.domain
+	local, alias := c.directAlias(ghost, person, n)
 	at, err := c.rooms.resolve(ctx, alias)
 	if err == nil || !is(err, "M_NOT_FOUND") {
 		return at, err
@@ -88,12 +87,29 @@ func (c *connector) directRoom(ctx context.Context, ghost, person id.UserID, n i
 	}
 	err = c.api.call(ctx, ghost, http.MethodPost, []any{"v3", "createRoom"}, nil, map[string]any{
 		"preset": "private_chat", "is_direct": true, "invite": []id.UserID{person}, "room_alias_name": local,
-		// The alias is for finding the room, not for showing: without this,
-		// clients would call the conversation by it.
-		"initial_state": []any{map[string]any{"type": "m.room.canonical_alias", "state_key": "", "content": map[string]any{}}},
 	}, &out)
 	if is(err, "M_ROOM_IN_USE") {
 		return c.rooms.resolve(ctx, alias)
 	}
+	if err == nil {
+		c.hideAlias(ctx, ghost, out.Room)
+	}
 	return out.Room, err
+}
+
+// directAlias returns the alias of the nth room of a ghost and a person, and
+// its localpart.
+func (c *connector) directAlias(ghost, person id.UserID, n int) (local, alias string) {
+	local = c.names.aliases + "dm_" + hash(string(ghost), string(person), strconv.Itoa(n))
+	return local, "#" + local + ":" + c.names.domain
+}
+
+// hideAlias keeps clients from calling a conversation by its alias, which is
+// for finding the room. A homeserver may set it after the initial state, so
+// that can't prevent it.
+func (c *connector) hideAlias(ctx context.Context, as id.UserID, at id.RoomID) {
+	err := c.api.call(ctx, as, http.MethodPut, []any{"v3", "rooms", at, "state", "m.room.canonical_alias"}, nil, struct{}{}, nil)
+	if err != nil {
+		c.log.Debug("alias not hidden", "room", at, "err", err)
+	}
 }

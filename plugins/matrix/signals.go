@@ -129,13 +129,11 @@ func (c *connector) displayed(ctx context.Context, at id.RoomID, message id.Even
 	if err := c.api.call(ctx, insider, http.MethodGet, []any{"v3", "rooms", at, "event", message}, nil, nil, &out); err != nil {
 		return err
 	}
-	var content struct {
-		Outbound string `json:"im.parley.outbound"`
-	}
-	if json.Unmarshal(out.Content, &content) != nil || content.Outbound == "" || !c.names.owns(out.Sender) {
+	outbound := outboundOf(out.Content)
+	if outbound == "" || !c.names.owns(out.Sender) {
 		return nil
 	}
-	r := event.Report{Outbound: content.Outbound, State: event.Displayed, Time: time.Now()}
+	r := event.Report{Outbound: outbound, State: event.Displayed, Time: time.Now()}
 	if ms > 0 && ms < 1<<42 {
 		r.Time = time.UnixMilli(ms)
 	}

@@ -128,7 +128,7 @@ func (w *watch) whoami(ctx context.Context) error {
 }
 
 // arrive does what can be done only when the homeserver is there: it joins the
-// places that routes name.
+// places that routes name, and makes those whose aliases are the bridge's own.
 func (w *watch) arrive(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -137,6 +137,9 @@ func (w *watch) arrive(ctx context.Context) {
 	}
 	for _, p := range w.c.places.list {
 		at, err := w.c.roomOf(ctx, p.target)
+		if is(err, "M_NOT_FOUND") && w.c.names.ownsAlias(p.target.id) && w.c.openRoom(ctx, p.target.id) == nil {
+			at, err = w.c.roomOf(ctx, p.target)
+		}
 		if err == nil {
 			err = w.c.rooms.enter(ctx, w.c.names.bot, at, p.target.via)
 		}

@@ -46,6 +46,14 @@ func (s *Server) Slow(d time.Duration) { s.fault(func(f *faults) { f.slow = d })
 // Revoke has the homeserver not know the application service's token any more.
 func (s *Server) Revoke() { s.fault(func(f *faults) { f.revoked = true }) }
 
+// Forget has the homeserver not know the transaction ids of earlier sends any
+// more, as after a restart.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.sent)
+}
+
 // Restore ends all faults, and lets go what is held.
 func (s *Server) Restore() {
 	s.fault(func(f *faults) {

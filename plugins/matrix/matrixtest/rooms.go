@@ -1,7 +1,9 @@
 package matrixtest
 
 import (
+	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +43,7 @@ func (s *Server) createRoom(r *request) (any, error) {
 	s.setMember(at, r.user, r.user, "join", nil)
 	if alias != "" {
 		s.aliases[alias] = at.id
+		s.add(at, r.user, "m.room.canonical_alias", &key, map[string]any{"alias": alias}, time.Now())
 	}
 	invited, _ := r.body["invite"].([]any)
 	for _, u := range invited {
@@ -164,6 +167,51 @@ func (s *Server) getState(r *request) (any, error) {
 		return nil, notFound("Event not found.")
 	}
 	return ev.Content, nil
+}
+
+func (s *Server) putState(r *request) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, err := s.inside(r)
+	if err != nil {
+		return nil, err
+	}
+	key := ""
+	if len(r.arg) > 2 {
+		key = r.arg[2]
+	}
+	if at.silent[r.user] || r.arg[1] == "m.room.member" {
+		return nil, forbidden("You don't have permission to post that to the room.")
+	}
+	return map[string]any{"event_id": s.add(at, r.user, r.arg[1], &key, r.body, time.Now()).ID}, nil
+}
+
+// getMessages returns the last messages of a room, the newest first, one page.
+func (s *Server) getMessages(r *request) (any, error) {
+	var filter struct{ Types, Senders []string }
+	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+	if err != nil || limit < 1 || r.URL.Query().Get("dir") != "b" {
+		return nil, refuse(http.StatusBadRequest, "M_INVALID_PARAM", "dir must be b, and limit a number")
+	}
+	if f := r.URL.Query().Get("filter"); f != "" && json.Unmarshal([]byte(f), &filter) != nil {
+		return nil, refuse(http.StatusBadRequest, "M_NOT_JSON", "filter")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, err := s.inside(r)
+	if err != nil {
+		return nil, err
+	}
+	chunk := []Event{}
+	for _, ev := range slices.Backward(at.events) {
+		if len(filter.Types) > 0 && !slices.Contains(filter.Types, ev.Type) || len(filter.Senders) > 0 && !slices.Contains(filter.Senders, ev.Sender) {
+			continue
+		}
+		if chunk = append(chunk, ev); len(chunk) == limit {
+			break
+		}
+	}
+	return map[string]any{"chunk": chunk, "start": "s"}, nil
 }
 
 func (s *Server) getEvent(r *request) (any, error) {

@@ -1,0 +1,123 @@
+package matrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"maunium.net/go/mautrix/id"
+
+	"parley.im/bus/event"
+)
+
+// lookBack is how many of a ghost's last messages in a room are looked at. The
+// one in question is the last that its lane has sent.
+const lookBack = 50
+
+// Find looks for what a delivery has become among the ghost's last messages:
+// each holds its Delivery.ID. It asks for the sake of homeservers that forget
+// transaction ids when they restart. A message that is not found may still be
+// on its way in one case, when the homeserver is slow to take it; sent again it
+// then has the same transaction id and is the same event.
+func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (event.Receipt, bool, error) {
+	if d.Kind != event.KindMessage {
+		return event.Receipt{}, false, nil // a receipt twice is a receipt once
+	}
+	t, err := readAddress(d.Target)
+	ghost, nobody := c.names.ghost(d.From)
+	if err != nil || nobody != nil {
+		return event.Receipt{}, false, nil
+	}
+	if t.kind != aUser {
+		at, err := c.roomOf(ctx, t)
+		if is(err, "M_NOT_FOUND") {
+			return event.Receipt{}, false, nil
+		}
+		if err != nil {
+			return event.Receipt{}, false, unsent("find the room "+t.id, err)
+		}
+		return c.findIn(ctx, d, ghost, at)
+	}
+	if at, _ := readAnchor(d.Anchor); at != "" {
+		if r, found, err := c.findIn(ctx, d, ghost, at); found || err != nil {
+			return r, found, err
+		}
+	}
+	return c.findDirect(ctx, d, ghost, id.UserID(t.id))
+}
+
+// findDirect looks in the rooms that a ghost and a person have together.
+func (c *connector) findDirect(ctx context.Context, d event.Delivery, ghost, person id.UserID) (event.Receipt, bool, error) {
+	for n := range maxRooms {
+		_, alias := c.directAlias(ghost, person, n)
+		at, err := c.rooms.resolve(ctx, alias)
+		if is(err, "M_NOT_FOUND") {
+			break // there are no later ones
+		}
+		if err != nil {
+			return event.Receipt{}, false, unsent("find the room "+alias, err)
+		}
+		if r, found, err := c.findIn(ctx, d, ghost, at); found || err != nil {
+			return r, found, err
+		}
+	}
+	return event.Receipt{}, false, nil
+}
+
+// findIn looks in one room. Where the ghost may not look it has not spoken, or
+// can't speak any more.
+func (c *connector) findIn(ctx context.Context, d event.Delivery, ghost id.UserID, at id.RoomID) (event.Receipt, bool, error) {
+	filter, err := json.Marshal(map[string][]string{"types": {"m.room.message"}, "senders": {string(ghost)}})
+	if err != nil {
+		return event.Receipt{}, false, err
+	}
+	query := url.Values{"dir": {"b"}, "limit": {strconv.Itoa(lookBack)}, "filter": {string(filter)}}
+	var out struct {
+		Chunk []happening `json:"chunk"`
+	}
+	err = c.api.call(ctx, ghost, http.MethodGet, []any{"v3", "rooms", at, "messages"}, query, nil, &out)
+	if f := (*failure)(nil); errors.As(err, &f) && (f.code == "M_FORBIDDEN" || f.code == "M_NOT_FOUND") {
+		return event.Receipt{}, false, nil
+	}
+	if err != nil {
+		return event.Receipt{}, false, unsent("look for the message", err)
+	}
+	for _, h := range out.Chunk {
+		if h.Sender == ghost && outboundOf(h.Content) == d.ID {
+			m, _ := readMessage(h.Content)
+			return receipt(d, at, m.Relates.root(), h.ID), true, nil
+		}
+	}
+	return event.Receipt{}, false, nil
+}
+
+// outboundOf returns the Delivery.ID that a content holds, "" for none.
+func outboundOf(content json.RawMessage) string {
+	var m struct {
+		Outbound string `json:"im.parley.outbound"`
+	}
+	if json.Unmarshal(content, &m) != nil {
+		return ""
+	}
+	return m.Outbound
+}
+
+// receipt says that d is an event of a room, and where the conversation goes
+// on: at a desk in the thread that it stands in or begins, in a room nowhere.
+func receipt(d event.Delivery, at id.RoomID, root, ev id.EventID) event.Receipt {
+	r := event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}}
+	switch d.Mode {
+	case event.ModeRoom:
+		return r
+	case event.ModeDesk:
+		if root == "" {
+			root = ev
+		}
+	}
+	r.Anchor = anchor(at, root)
+	return r
+}
