@@ -74,7 +74,7 @@ func splitResults(s string) []string {
 				b.WriteByte('_') // an escaped byte is part of no word we look for
 			}
 		case quoted:
-			if quoted = ch != '"'; quoted && ch != ';' && ch != ' ' {
+			if quoted = ch != '"'; quoted && ch != ';' && ch != '=' && ch != ' ' {
 				b.WriteByte(ch)
 			}
 		case ch == '(':

@@ -85,11 +85,24 @@ func (l *letter) parts() content {
 		c.text, c.cut = fromHTML(toUTF8(e.HTML)), true
 	}
 	c.text = strings.TrimRight(toUTF8(c.text), "\r\n")
+	if strings.HasPrefix(l.kind(), "multipart/") && strings.TrimSpace(c.text) == "" && e.HTML == "" && isUndivided(e) {
+		return content{printable(l.body), true}
+	}
 	for _, p := range attachments(e) {
 		c.text += "\n[attachment: " + p + "]"
 		c.cut = true
 	}
 	return c
+}
+
+// isUndivided tells whether no part was found in what was to have some.
+func isUndivided(e *enmime.Envelope) bool {
+	for _, p := range append(append(e.Attachments[:len(e.Attachments):len(e.Attachments)], e.Inlines...), e.OtherParts...) {
+		if !strings.HasPrefix(p.ContentType, "multipart/") {
+			return false
+		}
+	}
+	return true
 }
 
 // secondTry reads the first text that another parser finds, or the body as it
