@@ -48,6 +48,7 @@ type connector struct {
 	notices      *throttle
 	watch        *watch
 	askAgain     time.Duration // while the homeserver is away
+	opening      sync.Mutex    // held while a room of our own is made
 	stop         context.CancelFunc
 	running      sync.WaitGroup
 }

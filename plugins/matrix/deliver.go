@@ -141,12 +141,26 @@ func (c *connector) toPlace(ctx context.Context, m post, t target, d event.Deliv
 	return receipt(d, at, root, ev), nil
 }
 
-// roomOf returns the room that a target names.
+// roomOf returns the room that a target names. A room that a route names by an
+// alias of the bridge's own is made.
 func (c *connector) roomOf(ctx context.Context, t target) (id.RoomID, error) {
-	if t.kind == aAlias {
-		return c.rooms.resolve(ctx, t.id)
+	if t.kind != aAlias {
+		return id.RoomID(t.id), nil
 	}
-	return id.RoomID(t.id), nil
+	at, err := c.rooms.resolve(ctx, t.id)
+	if !is(err, "M_NOT_FOUND") || !c.names.ownsAlias(t.id) || !c.places.names(t.id) {
+		return at, err
+	}
+	c.opening.Lock() // two at once would make two rooms
+	defer c.opening.Unlock()
+	if at, err = c.rooms.resolve(ctx, t.id); !is(err, "M_NOT_FOUND") {
+		return at, err
+	}
+	if err := c.openRoom(ctx, t.id); err != nil {
+		return "", err
+	}
+	c.places.askAgain()
+	return c.rooms.resolve(ctx, t.id)
 }
 
 var errEncrypted = event.Permanent(errors.New("the room is encrypted: the bridge can't take part in it; use a room without encryption"))

@@ -507,3 +507,38 @@ func TestAGhostIsRenamedOnlyWhenItsNameChanges(t *testing.T) {
 		t.Error("a new life set the same name again")
 	}
 }
+
+func TestARoomOfTheBridgesOwnIsMadeWhenARouteNamesIt(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/_parley_support:hs.org")
+	b.deliver(to("matrix:r/_parley_support:hs.org", event.ModeDesk, "d1", "help"))
+	room := hs.Resolve("#_parley_support:hs.org")
+	if got := bodies(hs.Messages(room)); !slices.Equal(got, []string{"help"}) {
+		t.Fatalf("the room shows %q", got)
+	}
+	bob.Join(room)
+	bob.Say(room, "hello")
+	b.settled()
+	if in := b.Inbounds(); len(in) != 1 || in[0].Recipient != "matrix:r/_parley_support:hs.org" {
+		t.Errorf("came in: %+v", in)
+	}
+	if _, err := b.Deliver(t.Context(), to("matrix:r/_parley_attic:hs.org", event.ModeRoom, "d2", "x")); !event.IsPermanent(err) {
+		t.Errorf("to a room that no route names: %v", err)
+	}
+}
+
+func TestClientsDoNotCallAConversationByItsAlias(t *testing.T) {
+	hs := newHomeserver(t)
+	b := start(t, hs, sdktest.NewBackend())
+	room := b.deliver(to("matrix:u/bob:hs.org", event.ModeDirect, "d1", "hello")).Anchor
+	shown := "never set"
+	for _, e := range hs.Events(room) {
+		if e.Type == "m.room.canonical_alias" {
+			shown, _ = e.Content["alias"].(string)
+		}
+	}
+	if shown != "" {
+		t.Errorf("the room is called %q", shown)
+	}
+}

@@ -87,6 +87,7 @@ func (c *connector) directRoom(ctx context.Context, ghost, person id.UserID, n i
 	}
 	err = c.api.call(ctx, ghost, http.MethodPost, []any{"v3", "createRoom"}, nil, map[string]any{
 		"preset": "private_chat", "is_direct": true, "invite": []id.UserID{person}, "room_alias_name": local,
+		"initial_state": []any{map[string]any{"type": "m.room.canonical_alias", "state_key": "", "content": struct{}{}}},
 	}, &out)
 	if is(err, "M_ROOM_IN_USE") {
 		return c.rooms.resolve(ctx, alias)
@@ -105,8 +106,8 @@ func (c *connector) directAlias(ghost, person id.UserID, n int) (local, alias st
 }
 
 // hideAlias keeps clients from calling a conversation by its alias, which is
-// for finding the room. A homeserver may set it after the initial state, so
-// that can't prevent it.
+// for finding the room. The initial state does so too, but a homeserver may
+// set the alias after it (Dendrite does).
 func (c *connector) hideAlias(ctx context.Context, as id.UserID, at id.RoomID) {
 	err := c.api.call(ctx, as, http.MethodPut, []any{"v3", "rooms", at, "state", "m.room.canonical_alias"}, nil, struct{}{}, nil)
 	if err != nil {

@@ -41,6 +41,7 @@ func (c *connector) member(ctx context.Context, h happening) error {
 
 // botInvited has the bot join the rooms that routes name, and no others.
 func (c *connector) botInvited(ctx context.Context, h happening) error {
+	c.places.askAgain()
 	place, err := c.places.at(ctx, h.Room)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (c *connector) ghostInvited(ctx context.Context, h happening, ghost id.User
 		return err
 	}
 	if place != "" {
-		return c.accept(ctx, h, ghost)
+		return c.accept(ctx, h, ghost) // the bot, or somebody, brings it in
 	}
 	err = c.host.Accepts(ctx, event.Inbound{Envelope: event.Envelope{Sender: userAddress(h.Sender), Recipient: a}})
 	if errors.Is(err, sdk.ErrRefused) {

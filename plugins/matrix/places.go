@@ -3,6 +3,7 @@ package matrix
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // missingFor is how long an alias that points nowhere is not asked for again.
-const missingFor = 30 * time.Second
+const missingFor = 2 * time.Second
 
 // places are the rooms that routes name. It may be used from several
 // goroutines.
@@ -72,10 +73,23 @@ func (p *places) at(ctx context.Context, room id.RoomID) (event.Address, error) 
 	return "", nil
 }
 
+// names tells whether a route names a room by an alias.
+func (p *places) names(alias string) bool {
+	return slices.ContainsFunc(p.list, func(at place) bool { return at.target.id == alias })
+}
+
 func (p *places) isMissing(alias string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return time.Since(p.missing[alias]) < missingFor
+}
+
+// askAgain has aliases that pointed nowhere asked for again: somebody may have
+// made the room just now.
+func (p *places) askAgain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.missing)
 }
 
 func (p *places) miss(alias string) {

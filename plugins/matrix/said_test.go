@@ -89,16 +89,17 @@ func TestAnInvitationIsDeclinedWithTheReason(t *testing.T) {
 func TestTheBotAcceptsInvitationsToPlaces(t *testing.T) {
 	hs := newHomeserver(t)
 	bob := hs.Human("bob", "")
-	room := bob.Create(matrixtest.Room{Alias: "ops"})
 	b := start(t, hs, sdktest.NewBackend(), "matrix:r/ops:hs.org")
 	b.host.log.await(t, "invite the bot")
-	bob.Invite(room, hs.Bot())
+	bob.Say(direct(t, hs, bob), "the room is missing still")
+	b.settled()
+	room := bob.Create(matrixtest.Room{Alias: "ops", Invite: []string{hs.Bot()}})
 	if err := hs.Await(t.Context(), func() bool { return hs.Membership(room, hs.Bot()) == "join" }); err != nil {
 		t.Fatal(err)
 	}
 	bob.Say(room, "hello all")
 	b.settled()
-	if in := b.Inbounds(); len(in) != 1 || in[0].Recipient != "matrix:r/ops:hs.org" || in[0].Thread != room {
+	if in := b.Inbounds(); len(in) != 2 || in[1].Recipient != "matrix:r/ops:hs.org" || in[1].Thread != room {
 		t.Errorf("came in: %+v", in)
 	}
 }

@@ -137,9 +137,6 @@ func (w *watch) arrive(ctx context.Context) {
 	}
 	for _, p := range w.c.places.list {
 		at, err := w.c.roomOf(ctx, p.target)
-		if is(err, "M_NOT_FOUND") && w.c.names.ownsAlias(p.target.id) && w.c.openRoom(ctx, p.target.id) == nil {
-			at, err = w.c.roomOf(ctx, p.target)
-		}
 		if err == nil {
 			err = w.c.rooms.enter(ctx, w.c.names.bot, at, p.target.via)
 		}
