@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -150,6 +149,32 @@ func leaves(ctx context.Context, b *bench) error {
 	return p.Close(ctx)
 }
 
+// leavesBusy asks it to end while it delivers: each delivery is answered or
+// breaks off.
+func leavesBusy(ctx context.Context, b *bench) error {
+	p, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Kill()
+	if h, ok := b.o.Network.(Holder); ok {
+		arrived, release := h.Hold()
+		defer release()
+		d, _ := b.message()
+		if err := reached(ctx, arrived, start(ctx, p, d)); err != nil {
+			return err
+		}
+	} else {
+		for range 8 {
+			d, _ := b.message()
+			start(ctx, p, d)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	return p.Close(ctx)
+}
+
 func follows(ctx context.Context, b *bench) error {
 	p, err := b.open(ctx)
 	if err != nil {
@@ -175,11 +200,16 @@ func repeats(ctx context.Context, b *bench) error {
 	if err := b.again(ctx, p, d, first); err != nil {
 		return err
 	}
-	most := 1
-	if !p.Description().Find {
-		most = 2 // the window that this network leaves open
+	return b.arrived(ctx, text, 1, b.most(p))
+}
+
+// most is how often a repeated message may arrive: twice is the window that a
+// network leaves open which cannot tell and does not notice.
+func (b *bench) most(p *client.Process) int {
+	if b.o.Once || p.Description().Find {
+		return 1
 	}
-	return b.arrived(ctx, text, 1, most)
+	return 2
 }
 
 // again delivers d once more as the host does: it asks first whether it is
@@ -205,57 +235,6 @@ func (b *bench) again(ctx context.Context, p *client.Process, d event.Delivery, 
 		return fmt.Errorf("deliver again: %w", err)
 	}
 	return nil
-}
-
-func recovers(ctx context.Context, b *bench) error {
-	for round := range 6 {
-		if err := b.killed(ctx, time.Duration(round)*300*time.Microsecond); err != nil {
-			return fmt.Errorf("killed after %d·300 µs: %w", round, err)
-		}
-	}
-	return nil
-}
-
-// killed kills the connector a while after a delivery has begun, and repeats
-// it with another process.
-func (b *bench) killed(ctx context.Context, after time.Duration) error {
-	p, err := b.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.Kill()
-	d, text := b.message()
-	first := time.Now()
-	done := make(chan error, 1)
-	go func() {
-		_, err := p.Deliver(ctx, d)
-		done <- err
-	}()
-	<-time.After(after)
-	victim, err := os.FindProcess(p.PID())
-	if err != nil {
-		return err
-	}
-	_ = victim.Kill()
-	err = <-done
-	if _, _, later := event.AsRetry(err); later || event.IsPermanent(err) {
-		return fmt.Errorf("a delivery that broke off: got %v; its outcome is unknown", err)
-	}
-	p.Kill()
-	second, err := b.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer second.Kill()
-	d.Attempt = 2
-	if err := b.again(ctx, second, d, first); err != nil {
-		return err
-	}
-	most := 1
-	if !second.Description().Find {
-		most = 2
-	}
-	return b.arrived(ctx, text, 1, most)
 }
 
 func comesIn(ctx context.Context, b *bench) error {

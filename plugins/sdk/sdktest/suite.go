@@ -26,6 +26,10 @@ type Options struct {
 	Network  Network         // the chat network; nil leaves out what needs eyes or a voice there
 	Log      *slog.Logger    // gets what the connector logs; nil means nowhere
 	Patience time.Duration   // for each check; 30 s when zero
+	// Once says that the network drops repetitions by an id that the connector
+	// derives from Delivery.ID: then no delivery may arrive twice, although
+	// the connector has no Find.
+	Once bool
 }
 
 // Network is the chat network as its users see it. It outlives the connector.
@@ -39,6 +43,33 @@ type Network interface {
 	// the network would repeat it. door reaches the connector's HTTP, whatever
 	// the host in the URL.
 	Say(ctx context.Context, door *http.Client, id, text string) error
+}
+
+// A Reader is a Network that shows what arrived, oldest first.
+type Reader interface {
+	// Shown returns the texts that contain part, in the order in which the
+	// target shows them.
+	Shown(ctx context.Context, part string) ([]string, error)
+}
+
+// A Holder is a Network that can take a message and keep the answer back.
+type Holder interface {
+	// Hold keeps answers back until release. arrived yields when the network
+	// has taken a message whose answer it keeps.
+	Hold() (arrived <-chan struct{}, release func())
+}
+
+// A Limiter is a Network that can say that it has had enough for now.
+type Limiter interface {
+	// Limit refuses messages and says to come again after so long, until lift.
+	Limit(after time.Duration) (lift func())
+}
+
+// A Breaker is a Network that can be away.
+type Breaker interface {
+	// Break takes the network away, so that nobody can connect, and mend
+	// brings it back under the same address.
+	Break() (mend func() error)
 }
 
 // Check is one thing that a connector must do.
@@ -65,29 +96,95 @@ func Checks(o Options) []Check {
 	if o.Patience <= 0 {
 		o.Patience = 30 * time.Second
 	}
-	list := []struct {
-		name  string
-		needs bool
-		run   func(context.Context, *bench) error
-	}{
-		{"it describes itself, and its schema refuses an unknown key", true, describes},
-		{"a delivery gives a receipt", true, delivers},
-		{"a kind it does not know is refused for good", true, refusesKind},
-		{"hostile and huge messages do it no harm", true, survives},
-		{"it answers many deliveries at once", true, crowd},
-		{"it ends within three seconds when it is asked to", true, leaves},
-		{"it ends within three seconds when the host is gone", true, follows},
-		{"the same delivery again gives one message", o.Network != nil, repeats},
-		{"killed in the middle of a delivery, it knows afterwards what it did", o.Network != nil, recovers},
-		{"what comes in is stored once, also when the host was busy", o.Network != nil, comesIn},
-	}
 	var checks []Check
-	for _, c := range list {
-		if c.needs {
+	for _, c := range list() {
+		if c.needs.missing(o) == "" {
 			checks = append(checks, Check{c.name, func(ctx context.Context) error { return o.run(ctx, c.run) }})
 		}
 	}
 	return checks
+}
+
+// LeftOut returns the names of the checks that Checks leaves out, each with
+// what o would have to have.
+func LeftOut(o Options) (left []string) {
+	for _, c := range list() {
+		if what := c.needs.missing(o); what != "" {
+			left = append(left, c.name+": needs "+what)
+		}
+	}
+	return left
+}
+
+// needs is what a check needs beside the connector.
+type needs int
+
+const (
+	nothing needs = iota
+	network
+	reader
+	holder
+	limiter
+	breaker
+)
+
+// missing says what of n the options do not have, "" if nothing.
+func (n needs) missing(o Options) string {
+	var has bool
+	switch n {
+	case nothing:
+		return ""
+	case reader:
+		_, has = o.Network.(Reader)
+	case holder:
+		_, has = o.Network.(Holder)
+	case limiter:
+		_, has = o.Network.(Limiter)
+	case breaker:
+		_, has = o.Network.(Breaker)
+	default:
+		has = o.Network != nil
+	}
+	if has {
+		return ""
+	}
+	return []string{
+		network: "a network that the suite can look at and speak in",
+		reader:  "a network that shows the order of messages",
+		holder:  "a network that can keep an answer back",
+		limiter: "a network that can ask for a pause",
+		breaker: "a network that can be away",
+	}[n]
+}
+
+type item struct {
+	name  string
+	needs needs
+	run   func(context.Context, *bench) error
+}
+
+// list is the suite, in the order in which it is best read.
+func list() []item {
+	return []item{
+		{"it describes itself, and its schema refuses an unknown key", nothing, describes},
+		{"its schema tells each required key that is missing, and takes its own examples", nothing, schemes},
+		{"a delivery gives a receipt", nothing, delivers},
+		{"a kind it does not know is refused for good", nothing, refusesKind},
+		{"each kind it knows, and each state, is taken or refused for good", nothing, knowsKinds},
+		{"hostile and huge messages do it no harm", nothing, survives},
+		{"it answers many deliveries at once", nothing, crowd},
+		{"its log holds no secret of its settings", nothing, keepsSecrets},
+		{"it ends within three seconds when it is asked to", nothing, leaves},
+		{"it ends within three seconds in the middle of deliveries", nothing, leavesBusy},
+		{"it ends within three seconds when the host is gone", nothing, follows},
+		{"messages arrive in the order of their deliveries", reader, inOrder},
+		{"the same delivery again gives one message", network, repeats},
+		{"killed in the middle of a delivery, it knows afterwards what it did", network, recovers},
+		{"killed between sending and the answer, it knows that it has sent", holder, recoversSent},
+		{"what comes in is stored once, also when the host was busy", network, comesIn},
+		{"asked for a pause it has sent nothing, and says how long", limiter, pauses},
+		{"a network that is away fails nothing, and works again when it is back", breaker, waits},
+	}
 }
 
 // bench is what one check works with.

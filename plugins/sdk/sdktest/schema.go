@@ -1,0 +1,67 @@
+package sdktest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"parley.im/plugins/sdk/client"
+)
+
+func schemes(ctx context.Context, b *bench) error {
+	p, err := b.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Kill()
+	schema := p.Description().Settings
+	var rules struct {
+		Required   []string
+		Properties map[string]struct{ Examples []json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(schema), &rules); err != nil {
+		return fmt.Errorf("the schema is not JSON: %w", err)
+	}
+	settings := map[string]json.RawMessage{}
+	if len(b.o.Settings) > 0 {
+		if err := json.Unmarshal(b.o.Settings, &settings); err != nil {
+			return fmt.Errorf("the settings of this test: %w", err)
+		}
+	}
+	for _, key := range rules.Required {
+		without := maps.Clone(settings)
+		delete(without, key)
+		if !slices.ContainsFunc(problems(schema, without), about(key)) {
+			return fmt.Errorf("without the required key %q nothing is said of it", key)
+		}
+	}
+	for key, of := range rules.Properties {
+		for _, example := range of.Examples {
+			with := maps.Clone(settings)
+			with[key] = example
+			if wrong := problems(schema, with); slices.ContainsFunc(wrong, about(key)) {
+				return fmt.Errorf("its own example %s of %q is refused: %v", example, key, wrong)
+			}
+		}
+	}
+	return nil
+}
+
+func problems(schema string, settings map[string]json.RawMessage) []client.Problem {
+	data, err := json.Marshal(settings)
+	if err != nil {
+		return []client.Problem{{Text: err.Error()}}
+	}
+	return client.CheckSettings(schema, data)
+}
+
+// about tells whether a problem is one of a key, or of something below it.
+func about(key string) func(client.Problem) bool {
+	return func(p client.Problem) bool {
+		rest, ok := strings.CutPrefix(p.Path, key)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+}
