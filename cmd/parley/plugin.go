@@ -10,6 +10,7 @@ import (
 	"parley.im/plugins/email"
 	"parley.im/plugins/matrix"
 	"parley.im/plugins/sdk"
+	"parley.im/plugins/slack"
 	"parley.im/plugins/web"
 )
 
@@ -18,6 +19,7 @@ func bundled() map[string]func() sdk.Connector {
 	return map[string]func() sdk.Connector{
 		"email":  email.New,
 		"matrix": matrix.New,
+		"slack":  slack.New,
 		"web":    web.New,
 	}
 }
@@ -29,7 +31,7 @@ func newPlugin() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  needsCommand,
 	}
-	cmd.AddCommand(newPluginServe(), newPluginMatrix())
+	cmd.AddCommand(newPluginServe(), newPluginInit(), newPluginTest(), newPluginMatrix(), newPluginSlack())
 	return cmd
 }
 

@@ -1,0 +1,151 @@
+// Package slack joins a Slack workspace to the bridge, as an app of that
+// workspace. It is a connector like any other, of the network "slack".
+//
+// A channel is slack:<team>/<C…>, a person slack:<team>/<U…>. What people write
+// comes by Socket Mode or over HTTP, and Slack repeats it until it is
+// acknowledged, which happens when the host has stored it: a message is known
+// by its channel and timestamp, so a repetition is the same message. Messages
+// from outside are posted under their author's name. The app has one direct
+// conversation with each person, so everybody who writes to a person from
+// outside has a thread of their own in it.
+//
+// Slack has no key against posting twice. Each post carries the delivery's id
+// as metadata instead, by which Find recognises it.
+package slack
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
+)
+
+// Network is the connector's network and the scheme of its addresses.
+const Network = "slack"
+
+// New returns the connector, to be given to sdk.Serve. Nothing runs before
+// Open.
+func New() sdk.Connector { return &connector{} }
+
+type connector struct {
+	host    sdk.Host
+	log     *slog.Logger
+	set     settings
+	api     *api
+	people  *people
+	chats   *chats
+	queue   *queue
+	hints   *seen
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Describe says what the connector can do.
+func (c *connector) Describe() sdk.Description {
+	return sdk.Description{
+		Network:  Network,
+		Version:  "1",
+		Schemes:  []string{Network},
+		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
+		Types:    []string{"text/plain", "text/*"},
+		MaxBytes: maxText,
+		Gate:     sdk.Gate{Outstanding: 1, Every: time.Second}, // docs.slack.dev, "Rate limits": a message a second for each channel
+		HTTP:     true,
+		Public:   []string{eventsPath},
+		States:   []event.State{event.Failed},
+		Settings: schema,
+	}
+}
+
+// Open does not wait for Slack: until it answers, deliveries wait at the host.
+func (c *connector) Open(ctx context.Context, s sdk.Settings, h sdk.Host) error {
+	set, err := readSettings(s)
+	if err != nil {
+		return event.Permanent(fmt.Errorf("slack: %w", err))
+	}
+	c.host, c.log, c.set = h, h.Log(), set
+	c.api = newAPI(set)
+	c.people, c.chats, c.hints = newPeople(c.api), newChats(c.api), newSeen()
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	c.queue = newQueue(run)
+	if set.SigningSecret != "" {
+		if err := h.Serve(c.events()); err != nil {
+			return fmt.Errorf("slack: %w", err)
+		}
+	}
+	c.running.Go(func() { c.introduce(run, s.Places) })
+	if set.AppToken != "" {
+		for range sockets {
+			c.running.Go(func() { c.listen(run) })
+		}
+	}
+	return nil
+}
+
+// Close breaks off what is coming in: Slack has no acknowledgement for it yet
+// and repeats it.
+func (c *connector) Close(context.Context) error {
+	if c.stop == nil {
+		return nil
+	}
+	c.stop()
+	c.running.Wait()
+	c.queue.wait()
+	c.api.close()
+	return nil
+}
+
+// introduce learns who the app is, as soon as Slack says it, and warns of
+// channels that it can't use.
+func (c *connector) introduce(ctx context.Context, places []event.Address) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		me, err := c.api.identity(ctx)
+		if err == nil {
+			c.log.Info("slack: the app is known", "team", me.team, "user", me.user, "own_names", me.customize)
+			break
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Error("slack: the app can't introduce itself; messages wait", "err", err, "again", wait.String())
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+	for _, p := range places {
+		if err := c.enter(ctx, p); err != nil && ctx.Err() == nil {
+			c.log.Error("slack: a route's channel can't be used", "channel", p, "err", err)
+		}
+	}
+}
+
+// enter makes sure that the app is in a channel that a route names.
+func (c *connector) enter(ctx context.Context, a event.Address) error {
+	t, err := readAddress(a)
+	if err != nil || t.person() {
+		return err
+	}
+	member, err := c.api.member(ctx, t.id)
+	if err != nil || member {
+		return explain(err)
+	}
+	return explain(c.api.join(ctx, t.id))
+}
+
+// Deliver posts a message or a note about one.
+func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	switch d.Kind {
+	case event.KindMessage:
+		return c.message(ctx, d)
+	case event.KindStatus:
+		return c.status(ctx, d)
+	}
+	return event.Receipt{}, event.Permanent(fmt.Errorf("kind %q is not taken", d.Kind))
+}

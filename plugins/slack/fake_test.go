@@ -1,0 +1,123 @@
+package slack
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
+	"parley.im/plugins/sdk/sdktest"
+	"parley.im/plugins/slack/slacktest"
+)
+
+const patience = 20 * time.Second
+
+// inProcess is a connector that runs in the test, with a host in memory.
+type inProcess struct {
+	t       *testing.T
+	s       *slacktest.Server
+	c       *connector
+	backend *sdktest.Backend
+	url     string // of its HTTP
+}
+
+// start opens a connector to a workspace, with settings beside the tokens.
+func start(t *testing.T, s *slacktest.Server, settings []byte) *inProcess {
+	t.Helper()
+	p := &inProcess{t: t, s: s, c: New().(*connector), backend: sdktest.NewBackend()}
+	h := &memoryHost{p: p}
+	if err := p.c.Open(t.Context(), sdk.Settings{Instance: "slack", JSON: settings}, h); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if h.web != nil {
+			h.web.Close()
+		}
+	})
+	return p
+}
+
+// connected waits until events come in.
+func (p *inProcess) connected() *inProcess {
+	p.t.Helper()
+	p.await("the connections for events", func() bool { return p.s.Connections() == sockets })
+	return p
+}
+
+// await waits for the workspace.
+func (p *inProcess) await(what string, done func() bool) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	if err := p.s.Await(ctx, done); err != nil {
+		p.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// got waits until the host has n messages and returns them.
+func (p *inProcess) got(n int) []event.Inbound {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	if err := p.backend.Await(ctx, func() bool { return len(p.backend.Inbounds()) >= n }); err != nil {
+		p.t.Fatalf("the host has %d messages, want %d", len(p.backend.Inbounds()), n)
+	}
+	return p.backend.Inbounds()
+}
+
+// memoryHost is the connector's host.
+type memoryHost struct {
+	p   *inProcess
+	web *httptest.Server
+	mu  sync.Mutex
+}
+
+func (h *memoryHost) Put(ctx context.Context, in event.Inbound) (string, error) {
+	in.Origin = "slack"
+	return h.p.backend.Put(ctx, in)
+}
+func (h *memoryHost) Signal(ctx context.Context, t event.Typing) error {
+	return h.p.backend.Signal(ctx, t)
+}
+func (h *memoryHost) Report(ctx context.Context, r event.Report) error {
+	return h.p.backend.Report(ctx, r)
+}
+func (h *memoryHost) Accepts(ctx context.Context, in event.Inbound) error {
+	return h.p.backend.Accepts(ctx, in)
+}
+func (h *memoryHost) State() sdk.State  { return h.p.backend.State() }
+func (h *memoryHost) Media() sdk.Media  { return h.p.backend.Media() }
+func (h *memoryHost) Log() *slog.Logger { return slog.New(slog.DiscardHandler) }
+func (h *memoryHost) Serve(handler http.Handler) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.web = httptest.NewServer(handler)
+	h.p.url = h.web.URL
+	return nil
+}
+
+// from is a message of alice's.
+func from(id string, target event.Address, mode event.Mode, text string) event.Delivery {
+	return event.Delivery{
+		ID: id, Kind: event.KindMessage, Target: target, Mode: mode, Conversation: "c", Attempt: 1,
+		Sender: "sip:alice@example.com", SenderName: "Alice", From: "sip:alice@example.com",
+		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(text)},
+	}
+}
+
+func (p *inProcess) deliver(d event.Delivery) event.Receipt {
+	p.t.Helper()
+	r, err := p.c.Deliver(p.t.Context(), d)
+	if err != nil {
+		p.t.Fatalf("deliver %s: %v", d.ID, err)
+	}
+	return r
+}

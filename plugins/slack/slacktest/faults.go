@@ -1,0 +1,88 @@
+package slacktest
+
+import (
+	"net/http"
+	"time"
+)
+
+// faults are what a test asks the workspace to do wrong.
+type faults struct {
+	events   []*delivery
+	lose     int           // answers to posts to be lost after they are stored
+	status   int           // of every answer, if not 0
+	after    time.Duration // posts get 429 with this Retry-After, if not 0
+	slow     time.Duration // before every answer
+	revoked  bool
+	held     chan struct{} // closed to release answers to posts; nil: none is held
+	stored   chan string   // told the id of a post whose answer is held
+	requests map[string]int
+}
+
+// release is called with mu held.
+func (f *faults) release() {
+	if f.held != nil {
+		close(f.held)
+		f.held = nil
+	}
+}
+
+// LoseAnswers has the next n posts stored and the connection broken instead of
+// an answer.
+func (s *Server) LoseAnswers(n int) { s.set(func(f *faults) { f.lose = n }) }
+
+// Limit has posts answered with 429 and this Retry-After; 0 ends it.
+func (s *Server) Limit(after time.Duration) { s.set(func(f *faults) { f.after = after }) }
+
+// Fail has every method answered with an HTTP status; 0 ends it.
+func (s *Server) Fail(status int) { s.set(func(f *faults) { f.status = status }) }
+
+// Slow has every answer wait.
+func (s *Server) Slow(d time.Duration) { s.set(func(f *faults) { f.slow = d }) }
+
+// Revoke takes the app's tokens away, or gives them back.
+func (s *Server) Revoke(revoked bool) { s.set(func(f *faults) { f.revoked = revoked }) }
+
+// Hold keeps the answers to posts back from now on, until release is called.
+// stored gets the delivery's id of each post that is stored meanwhile.
+func (s *Server) Hold() (stored <-chan string, release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults.release()
+	s.faults.held, s.faults.stored = make(chan struct{}), make(chan string, 1000)
+	return s.faults.stored, func() { s.set((*faults).release) }
+}
+
+// Requests returns how often a method was called.
+func (s *Server) Requests(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults.requests[method]
+}
+
+func (s *Server) set(change func(*faults)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.faults)
+}
+
+// lost tells whether the answer to a stored post is to be lost, after waiting
+// while answers are held.
+func (s *Server) lost(r *http.Request, id string) bool {
+	s.mu.Lock()
+	lose := s.faults.lose > 0
+	if lose {
+		s.faults.lose--
+	}
+	held, stored := s.faults.held, s.faults.stored
+	s.mu.Unlock()
+	if held == nil {
+		return lose
+	}
+	stored <- id
+	select {
+	case <-held:
+	case <-r.Context().Done():
+	case <-s.ctx.Done():
+	}
+	return lose
+}

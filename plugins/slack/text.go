@@ -1,0 +1,145 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
+)
+
+const (
+	maxText     = 38_000 // bytes of a body that is taken
+	maxSlack    = 40_000 // characters that Slack takes, escapes counted
+	maxUsername = 80     // bytes
+)
+
+// words is the text of a message from outside.
+func words(ctx context.Context, m sdk.Media, c event.Content) (string, error) {
+	data := c.Data
+	if c.Ref != "" {
+		r, err := m.Open(ctx, c)
+		if err != nil {
+			return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
+		}
+		defer r.Close()
+		if data, err = io.ReadAll(io.LimitReader(r, maxText+1)); err != nil {
+			return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
+		}
+	}
+	text := strings.TrimRight(clean(string(data)), "\n")
+	if strings.TrimSpace(text) == "" {
+		text = "(empty message)"
+	}
+	if len(data) > maxText || utf8.RuneCountInString(escape(text)) > maxSlack {
+		return "", event.Permanent(&refusal{"msg_too_long"})
+	}
+	return text, nil
+}
+
+// clean drops what is not text: controls, and marks that turn the direction
+// of what follows. Bytes that are not UTF-8 become U+FFFD.
+func clean(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == '\r':
+			return '\n'
+		case unicode.IsControl(r), r >= '\u202A' && r <= '\u202E', r >= '\u2066' && r <= '\u2069':
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// oneLine is a name fit to be shown: short, on one line.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(clean(s)), " ")
+	if len(s) <= maxUsername {
+		return s
+	}
+	cut := maxUsername - len("…")
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// escape makes text of s that Slack shows as it is. Nothing in it can mention
+// anybody: mentions are in angle brackets, and the app never asks Slack to
+// look for names (docs.slack.dev, "Formatting message text").
+func escape(s string) string { return escapes.Replace(s) }
+
+var unescapes = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+
+// plain makes readable text of what somebody wrote in Slack. name gives the
+// name of a person.
+func plain(s string, name func(user string) string) string {
+	var b strings.Builder
+	for {
+		text, rest, ok := strings.Cut(s, "<")
+		b.WriteString(unescapes.Replace(text))
+		if !ok {
+			break
+		}
+		token, after, closed := strings.Cut(rest, ">")
+		if !closed {
+			b.WriteString("<" + unescapes.Replace(rest))
+			break
+		}
+		b.WriteString(unescapes.Replace(reference(token, name)))
+		s = after
+	}
+	return b.String()
+}
+
+// reference is what stands between angle brackets: a person, a channel, a
+// group, or a link, with or without words for it.
+func reference(token string, name func(string) string) string {
+	what, label, labelled := strings.Cut(token, "|")
+	if what == "" {
+		return label
+	}
+	switch id := what[1:]; what[0] {
+	case '@':
+		if labelled {
+			return "@" + strings.TrimPrefix(label, "@")
+		}
+		return "@" + name(id)
+	case '#':
+		if labelled && label != "" {
+			return "#" + label
+		}
+		return "#" + id
+	case '!':
+		if labelled {
+			return label
+		}
+		command, _, _ := strings.Cut(id, "^")
+		return "@" + command
+	}
+	return link(what, label)
+}
+
+func link(url, label string) string {
+	bare := url
+	for _, scheme := range []string{"mailto:", "tel:"} {
+		bare = strings.TrimPrefix(bare, scheme)
+	}
+	switch label {
+	case "", url, bare, strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://"):
+		if label == "" {
+			return bare
+		}
+		return label
+	}
+	return label + " (" + url + ")"
+}

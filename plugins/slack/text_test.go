@@ -1,0 +1,105 @@
+package slack
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func nobody(user string) string { return "N" + user }
+
+func TestReferencesBecomeReadable(t *testing.T) {
+	for in, want := range map[string]string{
+		"<@U1> <@U2|bob>":            "@NU1 @bob",
+		"<#C1|general> <#C2> <#C3|>": "#general #C2 #C3",
+		"<!here> <!subteam^S1|@oncall> <!date^1^{date}|today> <!channel>": "@here @oncall today @channel",
+		"<https://a.b/c> <https://a.b|a.b> <https://a.b|words>":           "https://a.b/c a.b words (https://a.b)",
+		"<mailto:x@y.z|x@y.z> <tel:+1555|+1555> <mailto:x@y.z>":           "x@y.z +1555 x@y.z",
+		"1 &lt; 2 &amp;&amp; 3 &gt; 2 &amp;lt;":                           "1 < 2 && 3 > 2 &lt;",
+		"open < never closed":                                             "open < never closed", "<>": "", "<|x>": "x", "a <": "a <",
+	} {
+		if got := plain(in, nobody); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestWhatIsEscapedReadsTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringOf(rapid.RuneFrom([]rune("<>&;@!#|ltgamp é\n"))).Draw(t, "s")
+		escaped := escape(s)
+		if strings.ContainsAny(escaped, "<>") {
+			t.Fatalf("%q can hold a reference", escaped)
+		}
+		if got := plain(escaped, nobody); got != s {
+			t.Fatalf("%q came back as %q", s, got)
+		}
+	})
+}
+
+func TestWhoIsDialled(t *testing.T) {
+	for text, want := range map[string]string{
+		"alice@example.com hello":      "sip:alice@example.com|hello",
+		"sip:alice@example.com: hello": "sip:alice@example.com|hello",
+		"alice hello there":            "sip:alice@home|hello there",
+		"+1555\nhello":                 "sip:+1555@home|hello",
+		"alice":                        "", "alice ": "", "": "", "who? me": "", "a@b@c hello": "", "alice@ hello": "", "@b hello": "",
+	} {
+		to, rest, ok := dial(text, "home")
+		got := ""
+		if ok {
+			got = string(to) + "|" + rest
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	if _, _, ok := dial("alice hello", ""); ok {
+		t.Error("a bare name without a domain names somebody")
+	}
+}
+
+func TestNamesAreShortAndOnOneLine(t *testing.T) {
+	if got := oneLine("Eve\r\nX: \u202eevil\x00 "); got != "Eve X: evil" {
+		t.Errorf("got %q", got)
+	}
+	long := oneLine(strings.Repeat("é", 100))
+	if len(long) > maxUsername || !utf8.ValidString(long) || !strings.HasSuffix(long, "…") {
+		t.Errorf("got %q", long)
+	}
+}
+
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"<@U1> &lt; <https://x|y>", "<<>>", "<!date^|", "\xff<\x00>", "alice hello"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		text := clean(plain(s, nobody))
+		if !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\r\u202e") {
+			t.Errorf("%q became %q", s, text)
+		}
+		if n := oneLine(s); len(n) > maxUsername || strings.ContainsAny(n, "\n\r") {
+			t.Errorf("%q became the name %q", s, n)
+		}
+		if to, rest, ok := dial(s, "home"); ok && (to.Check() != nil || rest == "") {
+			t.Errorf("%q dials %q", s, to)
+		}
+	})
+}
+
+func FuzzEvent(f *testing.F) {
+	f.Add([]byte(`{"type":"event_callback","team_id":"T1","event":{"type":"message","channel":"C1","ts":"1.2","user":"U1","text":"x"}}`))
+	f.Add([]byte(`{"type":"event_callback","authorizations":[{}],"event":{"type":"message","files":[{}],"metadata":{}}}`))
+	f.Add([]byte(`{"event":[]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		h, ok, err := hear(body)
+		if ok && err != nil {
+			t.Error("both")
+		}
+		if _, valid := readSpot(h.spot().String()); ok && !valid {
+			t.Errorf("%q was taken for a message", h.spot())
+		}
+	})
+}
