@@ -1,6 +1,7 @@
 package sdktest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ import (
 type Options struct {
 	Command  []string        // executable and its arguments
 	Settings json.RawMessage // its table in bridge.toml; nil means empty
-	Target   event.Address   // to which the deliveries go
+	Target   event.Address   // to which the deliveries go; empty leaves out what needs one
 	Network  Network         // the chat network; nil leaves out what needs eyes or a voice there
 	Log      *slog.Logger    // gets what the connector logs; nil means nowhere
 	Patience time.Duration   // for each check; 30 s when zero
@@ -121,6 +122,7 @@ type needs int
 
 const (
 	nothing needs = iota
+	target
 	network
 	reader
 	holder
@@ -134,6 +136,8 @@ func (n needs) missing(o Options) string {
 	switch n {
 	case nothing:
 		return ""
+	case target:
+		has = o.Target != ""
 	case reader:
 		_, has = o.Network.(Reader)
 	case holder:
@@ -149,6 +153,7 @@ func (n needs) missing(o Options) string {
 		return ""
 	}
 	return []string{
+		target:  "a target",
 		network: "a network that the suite can look at and speak in",
 		reader:  "a network that shows the order of messages",
 		holder:  "a network that can keep an answer back",
@@ -168,11 +173,11 @@ func list() []item {
 	return []item{
 		{"it describes itself, and its schema refuses an unknown key", nothing, describes},
 		{"its schema tells each required key that is missing, and takes its own examples", nothing, schemes},
-		{"a delivery gives a receipt", nothing, delivers},
+		{"a delivery gives a receipt", target, delivers},
 		{"a kind it does not know is refused for good", nothing, refusesKind},
-		{"each kind it knows, and each state, is taken or refused for good", nothing, knowsKinds},
-		{"hostile and huge messages do it no harm", nothing, survives},
-		{"it answers many deliveries at once", nothing, crowd},
+		{"each kind it knows, and each state, is taken or refused for good", target, knowsKinds},
+		{"hostile and huge messages do it no harm", target, survives},
+		{"it answers many deliveries at once", target, crowd},
 		{"its log holds no secret of its settings", nothing, keepsSecrets},
 		{"it ends within three seconds when it is asked to", nothing, leaves},
 		{"it ends within three seconds in the middle of deliveries", nothing, leavesBusy},
@@ -237,10 +242,11 @@ func (b *bench) open(ctx context.Context) (*client.Process, error) {
 // message returns a new delivery and the text by which it is recognised.
 func (b *bench) message() (event.Delivery, string) {
 	b.last++
-	id := event.OutboundID(b.run, b.o.Target, b.last)
+	to := cmp.Or(b.o.Target, "nowhere:at-all")
+	id := event.OutboundID(b.run, to, b.last)
 	text := "conformance " + id
 	return event.Delivery{
-		ID: id, Kind: event.KindMessage, Target: b.o.Target, From: "sip:ann@example.com", FromName: "Ann",
+		ID: id, Kind: event.KindMessage, Target: to, From: "sip:ann@example.com", FromName: "Ann",
 		Sender: "sip:ann@example.com", SenderName: "Ann", Recipient: "sip:room@example.com",
 		Conversation: "conformance", Sent: time.Now(), Expires: time.Now().Add(time.Hour), Attempt: 1,
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(text)},
