@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -225,5 +226,64 @@ func TestAHostKilledBeforeTheHomeserverAnsweredGivesOneEvent(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("the room shows it %d times", n)
+	}
+}
+
+// The configuration in docs/connectors/matrix.md, added to the shipped one, is
+// one that check and route explain understand.
+func TestTheMatrixPageShowsAConfigurationThatWorks(t *testing.T) {
+	page, err := os.ReadFile("../../docs/connectors/matrix.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "```toml\n")
+	block, _, ok := strings.Cut(block, "```")
+	if !ok {
+		t.Fatal("the page has no TOML")
+	}
+	b := writeBridge(t, "[plugins.web]", block[:strings.Index(block, "[[route]]")]+"[plugins.web]",
+		"[[route]]\nname = \"web\"", block[strings.Index(block, "[[route]]"):]+"\n[[route]]\nname = \"web\"")
+	if out, errs, code := b.cli("", "check", "--config", b.config); code != exitOK {
+		t.Fatalf("check: %s%s", out, errs)
+	}
+	for _, args := range [][]string{
+		{"sip:alice@127.0.0.1", "sip:mx-bob_hs.org@127.0.0.1"}, {"sip:alice@127.0.0.1", "sip:ops@127.0.0.1"},
+		{"sip:alice@127.0.0.1", "sip:support@127.0.0.1"}, {"matrix:u/bob:hs.org", "sip:alice@127.0.0.1"},
+	} {
+		out, errs, code := b.cli("", append([]string{"route", "explain", "--config", b.config}, args...)...)
+		if code != exitOK || !strings.Contains(out, "matrix") && !strings.Contains(out, "mx-bob_hs.org") {
+			t.Errorf("route explain %v: %s%s", args, out, errs)
+		}
+	}
+}
+
+// The homeserver knows no password of the door: the connector asks it for the
+// token.
+func TestTheHomeserverNeedsNoPasswordOfTheDoor(t *testing.T) {
+	hs := matrixtest.New(t, matrixtest.Options{})
+	b := newBridge(t, "password = \"\"                         # needed", "password = \"door\"                     # needed",
+		"[plugins.web]", fmt.Sprintf("[plugins.matrix]\nhomeserver = %q\ndomain = %q\nregistration = %q\n\n[plugins.web]", hs.URL, hs.Domain, hs.Registration))
+	for _, tc := range []struct {
+		path, token string
+		want        int
+	}{
+		{"/c/matrix/_matrix/app/v1/ping", "", 401}, {"/c/matrix/_matrix/app/v1/ping", "wrong", 403},
+		{"/c/matrix/_matrix/app/v1/ping", hs.Token(), 200}, {"/c/matrix/transactions/x", "", 405},
+	} {
+		q, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d%s", b.web, tc.path), strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.token != "" {
+			q.Header.Set("Authorization", "Bearer "+tc.token)
+		}
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != tc.want {
+			t.Errorf("%s with token %q: %s; want %d", tc.path, tc.token, res.Status, tc.want)
+		}
 	}
 }
