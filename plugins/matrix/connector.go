@@ -12,7 +12,7 @@
 // What is known of rooms and ghosts is remembered and can be lost. State holds
 // facts that the homeserver could not tell again:
 //
-//	room/<hash>       the ghost that is in a room, see present
+//	room/<hash>/…     the ghosts that are in a room, see present
 //	encrypted/<hash>  that a room was told that it can't be read
 package matrix
 

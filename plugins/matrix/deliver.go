@@ -42,7 +42,7 @@ func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receip
 		return event.Receipt{}, c.deliverTyping(ctx, d)
 	case event.KindMessage:
 	default:
-		return event.Receipt{}, event.Permanent(fmt.Errorf("Matrix is not told of messages of kind %q", d.Kind))
+		return event.Receipt{}, event.Permanent(fmt.Errorf("messages of kind %q are not for Matrix", d.Kind))
 	}
 	t, err := readAddress(d.Target)
 	if err != nil {

@@ -28,6 +28,9 @@ func (c *connector) member(ctx context.Context, h happening) error {
 		return nil
 	}
 	who := id.UserID(*h.StateKey)
+	if _, ghost := c.names.author(who); ghost && (content.Membership == "leave" || content.Membership == "ban") {
+		return c.absent(ctx, h.Room, who)
+	}
 	if content.Membership != "invite" || !c.names.owns(who) || c.names.owns(h.Sender) {
 		return nil
 	}

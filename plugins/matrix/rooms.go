@@ -28,7 +28,7 @@ type room struct {
 	present   map[id.UserID]bool   // people who have joined or are invited
 	people    map[id.UserID]string // everybody who has joined, with their names; nil when not known
 	encrypted *bool
-	ghost     id.UserID // one of ours that State says is inside
+	noted     map[id.UserID]bool // ghosts that State says are inside
 }
 
 func newRooms(a *api, bot id.UserID) *rooms {
@@ -49,7 +49,7 @@ func (r *rooms) get(at id.RoomID) *room {
 		if len(r.known) >= maxKnown {
 			clear(r.known)
 		}
-		k = &room{inside: map[id.UserID]bool{}, present: map[id.UserID]bool{}}
+		k = &room{inside: map[id.UserID]bool{}, present: map[id.UserID]bool{}, noted: map[id.UserID]bool{}}
 		r.known[at] = k
 	}
 	return k

@@ -336,3 +336,37 @@ func TestReadingIsReported(t *testing.T) {
 		t.Errorf("reports %+v", got)
 	}
 }
+
+// One ghost goes, another stays: what is said then is for the one who stays.
+func TestAGhostThatWasThrownOutIsNotWrittenTo(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	backend := sdktest.NewBackend()
+	first := start(t, hs, backend)
+	room := direct(t, hs, bob)
+	const carol = "@_parley_sip_carol_example.com:hs.org"
+	bob.Invite(room, carol)
+	if err := hs.Await(t.Context(), func() bool { return hs.Membership(room, carol) == "join" }); err != nil {
+		t.Fatal(err)
+	}
+	bob.Kick(room, alice)
+	first.settled()
+	first.close()
+	second := start(t, hs, backend)
+	bob.Say(room, "for carol")
+	second.settled()
+	bob.Kick(room, carol)
+	bob.Invite(room, alice)
+	if err := hs.Await(t.Context(), func() bool { return hs.Membership(room, alice) == "join" }); err != nil {
+		t.Fatal(err)
+	}
+	bob.Say(room, "for alice")
+	second.settled()
+	var to []event.Address
+	for _, in := range second.Inbounds() {
+		to = append(to, in.Recipient)
+	}
+	if want := []event.Address{"sip:carol@example.com", "sip:alice@example.com"}; !slices.Equal(to, want) {
+		t.Errorf("written to %q; want %q", to, want)
+	}
+}

@@ -40,7 +40,7 @@ func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.
 		ev, err := c.send(ctx, m, at, nil)
 		return event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}}, sending(err)
 	}
-	return event.Receipt{}, event.Permanent(fmt.Errorf("Matrix is not told of state %q", d.State))
+	return event.Receipt{}, event.Permanent(fmt.Errorf("state %q is not for Matrix", d.State))
 }
 
 // speaker returns who speaks for the bridge in a room: the ghost that was
