@@ -39,13 +39,13 @@ func (l *logBuffer) count(part string) int {
 }
 
 // await waits until the log has a line with part.
-func (l *logBuffer) await(t *testing.T, part string) {
+func (l *logBuffer) await(t testing.TB, part string) {
 	t.Helper()
 	l.awaitCount(t, part, 1)
 }
 
 // awaitCount waits until the log has n lines with part.
-func (l *logBuffer) awaitCount(t *testing.T, part string, n int) {
+func (l *logBuffer) awaitCount(t testing.TB, part string, n int) {
 	t.Helper()
 	for {
 		l.mu.Lock()
@@ -82,7 +82,7 @@ func (h *host) Serve(handler http.Handler) error {
 type bridge struct {
 	*connector
 	*host
-	t  *testing.T
+	t  testing.TB
 	hs *matrixtest.Server
 }
 
@@ -93,14 +93,14 @@ func settingsOf(hs *matrixtest.Server) json.RawMessage {
 
 // start opens a connector at a host that may have been used before, and waits
 // until the homeserver knows it.
-func start(t *testing.T, hs *matrixtest.Server, b *sdktest.Backend, places ...event.Address) *bridge {
+func start(t testing.TB, hs *matrixtest.Server, b *sdktest.Backend, places ...event.Address) *bridge {
 	t.Helper()
 	br := open(t, hs, b, places...)
 	br.host.log.await(t, "homeserver reached")
 	return br
 }
 
-func open(t *testing.T, hs *matrixtest.Server, b *sdktest.Backend, places ...event.Address) *bridge {
+func open(t testing.TB, hs *matrixtest.Server, b *sdktest.Backend, places ...event.Address) *bridge {
 	t.Helper()
 	h := &host{Backend: b, log: &logBuffer{changed: make(chan struct{})}}
 	c := New().(*connector)
@@ -121,7 +121,7 @@ func (b *bridge) close() {
 	b.host.door.Close()
 }
 
-func newHomeserver(t *testing.T) *matrixtest.Server {
+func newHomeserver(t testing.TB) *matrixtest.Server {
 	t.Helper()
 	return matrixtest.New(t, matrixtest.Options{})
 }

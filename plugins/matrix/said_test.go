@@ -14,7 +14,7 @@ import (
 )
 
 // direct opens a room of bob with alice's ghost, as bob does it.
-func direct(t *testing.T, hs *matrixtest.Server, bob *matrixtest.Human) string {
+func direct(t testing.TB, hs *matrixtest.Server, bob *matrixtest.Human) string {
 	t.Helper()
 	room := bob.Create(matrixtest.Room{Invite: []string{alice}})
 	if err := hs.Await(t.Context(), func() bool { return hs.Membership(room, alice) == "join" }); err != nil {
