@@ -18,6 +18,7 @@ func all(but ...string) (list []string) {
 }
 
 func TestEverybodyInARoomOfFiveNetworksSeesEachMessageOnceAndInOrder(t *testing.T) {
+	t.Parallel()
 	tn := newTown(t)
 	const ghost = "@_parley_%s:hs.org"
 	// What is said, by whom, and how each network names the author.
