@@ -101,8 +101,9 @@ func size(content map[string]any) int {
 	return b.Len()
 }
 
-// relate makes m part of a thread.
+// relate makes m part of a thread, or of none.
 func (m *post) relate(root id.EventID) {
+	delete(m.content, "m.relates_to")
 	if root != "" {
 		m.content["m.relates_to"] = inThread(root, root, true)
 	}
@@ -117,13 +118,27 @@ func inThread(root, message id.EventID, fallback bool) map[string]any {
 	}
 }
 
-// toPlace sends into a fixed room; at a desk into the conversation's thread,
-// which the first message begins.
+// toPlace sends into a fixed room. Where that has become of no use, its alias
+// may have moved on.
 func (c *connector) toPlace(ctx context.Context, m post, t target, d event.Delivery) (event.Receipt, error) {
 	at, err := c.roomOf(ctx, t)
 	if err != nil {
 		return event.Receipt{}, unsent("find the room "+t.id, err)
 	}
+	r, err := c.inPlace(ctx, m, t, d, at)
+	if t.kind != aAlias || !lost(err) {
+		return r, err
+	}
+	c.rooms.forget(at)
+	if moved, e := c.roomOf(ctx, t); e == nil && moved != at {
+		return c.inPlace(ctx, m, t, d, moved)
+	}
+	return r, err
+}
+
+// inPlace sends into a room; at a desk into the conversation's thread, which
+// the first message begins.
+func (c *connector) inPlace(ctx context.Context, m post, t target, d event.Delivery, at id.RoomID) (event.Receipt, error) {
 	var root id.EventID
 	if d.Mode == event.ModeDesk {
 		if was, thread := readAnchor(d.Anchor); was == at {
@@ -132,9 +147,6 @@ func (c *connector) toPlace(ctx context.Context, m post, t target, d event.Deliv
 	}
 	m.relate(root)
 	ev, err := c.send(ctx, m, at, t.via)
-	if is(err, "M_FORBIDDEN") { // the alias may have moved on
-		c.rooms.forget(at)
-	}
 	if err != nil {
 		return event.Receipt{}, sending(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"maunium.net/go/mautrix/id"
+
 	"parley.im/bus/event"
 	"parley.im/plugins/matrix/matrixtest"
 	"parley.im/plugins/sdk/sdktest"
@@ -222,6 +224,25 @@ func TestAnAliasThatMovesIsFollowed(t *testing.T) {
 	b.deliver(to("matrix:r/ops:hs.org", event.ModeRoom, "d2", "after"))
 	if got := bodies(hs.Messages(next)); !slices.Equal(got, []string{"after"}) {
 		t.Errorf("the new room shows %q", got)
+	}
+}
+
+// Nobody said that the room has moved: the old one only lets nobody speak.
+func TestAnAliasThatMovesUnseenIsFollowed(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	old := bob.Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/ops:hs.org")
+	d := to("matrix:r/ops:hs.org", event.ModeDesk, "d1", "before")
+	d.Anchor = b.deliver(d).Anchor
+	next := bob.Create(matrixtest.Room{Public: true})
+	hs.Move("#ops:hs.org", next)
+	bob.Silence(old, alice)
+	d.ID, d.Data = "d2", []byte("after")
+	r := b.deliver(d)
+	msgs := hs.Messages(next)
+	if !slices.Equal(bodies(msgs), []string{"after"}) || msgs[0].Content["m.relates_to"] != nil || r.Anchor != anchor(id.RoomID(next), id.EventID(msgs[0].ID)) {
+		t.Errorf("the new room shows %+v; it goes on in %s", msgs, r.Anchor)
 	}
 }
 

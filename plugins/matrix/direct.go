@@ -28,7 +28,7 @@ func (c *connector) toPerson(ctx context.Context, m post, d event.Delivery, pers
 		if !lost(err) {
 			return r, err
 		}
-		delete(m.content, "m.relates_to")
+		m.relate("")
 	}
 	for n := range maxRooms {
 		at, err := c.directRoom(ctx, m.as, person, n)
