@@ -83,6 +83,7 @@ func (d *door) shut() {
 	d.conns = map[*guest]bool{}
 	d.mu.Unlock()
 	_ = d.server.Close()
+	_ = d.Listener.Close() // the server does not know it yet, if it has not run
 	for g := range guests {
 		_ = g.Conn.Close()
 	}

@@ -20,6 +20,8 @@ const schema = `{
   "type": "object",
   "additionalProperties": false,
   "required": ["address", "smtp"],
+  "dependentRequired": {"sip_domain": ["domain"]},
+  "if": {"required": ["trust"], "properties": {"trust": {"const": "dmarc"}}}, "then": {"required": ["authserv_id"]},
   "properties": {
     "address": {
       "description": "the bridge's own mail address; mail of desks and rooms comes from it, with +token before the @",
@@ -43,7 +45,7 @@ const schema = `{
     },
     "smtp": {
       "description": "where mail is handed in",
-      "type": "object", "additionalProperties": false, "required": ["address", "tls"],
+      "type": "object", "additionalProperties": false, "required": ["address", "tls"], "dependentRequired": {"password": ["user"]},
       "properties": {
         "address": {"description": "host:port", "type": "string", "pattern": "^.+:[0-9]+$"},
         "tls": {"description": "implicit (port 465), starttls (port 587), or none for a relay on this machine", "enum": ["implicit", "starttls", "none"]},
@@ -54,7 +56,7 @@ const schema = `{
     },
     "listen": {
       "description": "a mail server hands over what comes in",
-      "type": "object", "additionalProperties": false, "required": ["address", "protocol"],
+      "type": "object", "additionalProperties": false, "required": ["address", "protocol"], "dependentRequired": {"cert": ["key"], "key": ["cert"]},
       "properties": {
         "address": {"description": "host:port, or unix:/path/of/socket", "type": "string", "pattern": "^(unix:.+|.*:[0-9]+)$"},
         "protocol": {"enum": ["lmtp", "smtp"]},

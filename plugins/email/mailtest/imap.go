@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -33,6 +34,7 @@ type Mailbox struct {
 
 	o      MailboxOptions
 	server *imapserver.Server
+	listen net.Listener
 	user   *imapmemserver.User
 	done   sync.WaitGroup
 
@@ -50,6 +52,7 @@ func NewMailbox(o MailboxOptions) (*Mailbox, error) {
 		return nil, err
 	}
 	m := &Mailbox{Address: l.Addr().String(), o: o, flags: map[imap.UID][]imap.Flag{}, changed: make(chan struct{})}
+	m.listen = l
 	m.user = imapmemserver.NewUser(o.User, o.Password)
 	if err := m.user.Create("INBOX", nil); err != nil {
 		return nil, err
@@ -80,6 +83,7 @@ func NewMailbox(o MailboxOptions) (*Mailbox, error) {
 // Close ends it and all connections to it.
 func (m *Mailbox) Close() {
 	_ = m.server.Close()
+	_ = m.listen.Close()
 	m.Drop()
 	m.done.Wait()
 }
@@ -199,6 +203,23 @@ func (r *reader) Select(name string, o *imap.SelectOptions) (*imap.SelectData, e
 		data.PermanentFlags = []imap.Flag{imap.FlagSeen, imap.FlagFlagged, imap.FlagDeleted, imap.FlagAnswered}
 	}
 	return data, err
+}
+
+// Idle looks again and again: the library's own loses what arrives before it
+// has begun to listen.
+func (r *reader) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := r.Poll(w, true); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-stop:
+			return nil
+		}
+	}
 }
 
 func (r *reader) Store(w *imapserver.FetchWriter, set imap.NumSet, flags *imap.StoreFlags, o *imap.StoreOptions) error {

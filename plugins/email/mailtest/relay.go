@@ -56,6 +56,7 @@ type Relay struct {
 
 	o      Options
 	server *smtp.Server
+	listen net.Listener
 	done   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -87,7 +88,7 @@ func NewRelay(o Options) (*Relay, error) {
 			return nil, err
 		}
 	}
-	r.server = s
+	r.server, r.listen = s, l
 	l = &counted{l, r}
 	if o.TLS == "implicit" {
 		l = tls.NewListener(l, s.TLSConfig)
@@ -99,6 +100,7 @@ func NewRelay(o Options) (*Relay, error) {
 // Close ends it and all connections to it.
 func (r *Relay) Close() {
 	_ = r.server.Close()
+	_ = r.listen.Close()
 	r.Drop()
 	r.done.Wait()
 }
