@@ -125,20 +125,16 @@ func tableOf(path string) (json.RawMessage, error) {
 	if path == "" {
 		return json.RawMessage("{}"), nil
 	}
+	read := map[string]func([]byte, any) error{".toml": toml.Unmarshal, ".json": json.Unmarshal}[filepath.Ext(path)]
+	if read == nil {
+		return nil, usage("--settings %s: it ends in .toml or .json", quote(path))
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	table := map[string]any{}
-	switch filepath.Ext(path) {
-	case ".toml":
-		err = toml.Unmarshal(data, &table)
-	case ".json":
-		err = json.Unmarshal(data, &table)
-	default:
-		return nil, usage("--settings %s: it ends in .toml or .json", quote(path))
-	}
-	if err != nil {
+	if err := read(data, &table); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return json.Marshal(table)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (f *folder) Describe() sdk.Description {
 		Network: "folder", Version: "1", Schemes: []string{"folder"}, Kinds: []event.Kind{event.KindMessage},
 		Types: []string{"text/*"}, HTTP: true,
 		Settings: `{"type":"object","additionalProperties":false,"required":["dir"],
-			"properties":{"dir":{"type":"string","description":"the folder that is the network","examples":["/srv/chat"]}}}`,
+			"properties":{"token":{"type":"string"},"dir":{"type":"string","description":"the folder that is the network","examples":["/srv/chat"]}}}`,
 	}
 }
 
@@ -42,6 +43,9 @@ func (f *folder) Open(_ context.Context, s sdk.Settings, h sdk.Host) error {
 }
 
 func (f *folder) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	if err := f.there(); err != nil {
+		return event.Receipt{}, err
+	}
 	r, err := f.host.Media().Open(ctx, d.Content)
 	if err != nil {
 		return event.Receipt{}, err
@@ -55,7 +59,8 @@ func (f *folder) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, 
 	if err := os.WriteFile(part, data, 0o600); err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
-	if err := os.Rename(part, f.path(d)); err != nil {
+	now := time.Now() // the file system's own times are too coarse to order by
+	if err := errors.Join(os.Chtimes(part, now, now), os.Rename(part, f.path(d))); err != nil {
 		return event.Receipt{}, err
 	}
 	return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}, nil
@@ -69,6 +74,22 @@ func (f *folder) Find(_ context.Context, d event.Delivery, first time.Time) (eve
 		return event.Receipt{}, false, nil
 	}
 	return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}, true, nil
+}
+
+// there tells whether the network takes anything now.
+func (f *folder) there() error {
+	if _, err := os.Stat(f.dir); err != nil {
+		return event.Retry(event.ScopeConnector, 0, err)
+	}
+	wait, err := os.ReadFile(filepath.Join(f.dir, "wait"))
+	if err != nil {
+		return nil
+	}
+	after, err := time.ParseDuration(string(wait))
+	if err != nil {
+		return event.Permanent(err)
+	}
+	return event.Retry(event.ScopeTarget, after, errors.New("the folder wants a pause"))
 }
 
 func (f *folder) Close(context.Context) error { return nil }
@@ -95,22 +116,50 @@ func (f *folder) said(w http.ResponseWriter, r *http.Request) {
 // watcher sees the folder as a user does.
 type watcher struct{ dir string }
 
-func (w watcher) Arrived(_ context.Context, part string) (int, error) {
+func (w watcher) Arrived(ctx context.Context, part string) (int, error) {
+	list, err := w.Shown(ctx, part)
+	return len(list), err
+}
+
+// Shown looks at the times of the files.
+func (w watcher) Shown(_ context.Context, part string) (list []string, err error) {
 	files, err := filepath.Glob(filepath.Join(w.dir, "*.msg"))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n := 0
+	times := map[string]time.Time{}
 	for _, f := range files {
 		data, err := os.ReadFile(f)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		if strings.Contains(string(data), part) {
-			n++
+		info, err := os.Stat(f)
+		if err != nil {
+			return nil, err
+		}
+		if text := string(data); strings.Contains(text, part) {
+			list = append(list, text)
+			times[text] = info.ModTime()
 		}
 	}
-	return n, nil
+	slices.SortFunc(list, func(a, b string) int { return times[a].Compare(times[b]) })
+	return list, nil
+}
+
+func (w watcher) Limit(after time.Duration) (lift func()) {
+	name := filepath.Join(w.dir, "wait")
+	if err := os.WriteFile(name, []byte(after.String()), 0o600); err != nil {
+		panic(err) // the test's own folder
+	}
+	return func() { _ = os.Remove(name) }
+}
+
+func (w watcher) Break() (mend func() error) {
+	away := w.dir + ".away"
+	if err := os.Rename(w.dir, away); err != nil {
+		panic(err) // the test's own folder
+	}
+	return func() error { return os.Rename(away, w.dir) }
 }
 
 func (w watcher) Say(ctx context.Context, door *http.Client, id, text string) error {

@@ -19,7 +19,6 @@ func schemes(ctx context.Context, b *bench) error {
 	defer p.Kill()
 	schema := p.Description().Settings
 	var rules struct {
-		Required   []string
 		Properties map[string]struct{ Examples []json.RawMessage }
 	}
 	if err := json.Unmarshal([]byte(schema), &rules); err != nil {
@@ -31,11 +30,11 @@ func schemes(ctx context.Context, b *bench) error {
 			return fmt.Errorf("the settings of this test: %w", err)
 		}
 	}
-	for _, key := range rules.Required {
+	for key := range settings {
 		without := maps.Clone(settings)
 		delete(without, key)
-		if !slices.ContainsFunc(problems(schema, without), about(key)) {
-			return fmt.Errorf("without the required key %q nothing is said of it", key)
+		if err := b.tells(ctx, schema, without, key); err != nil {
+			return fmt.Errorf("without the key %q: %w", key, err)
 		}
 	}
 	for key, of := range rules.Properties {
@@ -46,6 +45,32 @@ func schemes(ctx context.Context, b *bench) error {
 				return fmt.Errorf("its own example %s of %q is refused: %v", example, key, wrong)
 			}
 		}
+	}
+	return nil
+}
+
+// tells checks what happens without a key: the schema refuses the settings,
+// Open takes them, or Open says by name what is missing.
+func (b *bench) tells(ctx context.Context, schema string, settings map[string]json.RawMessage, key string) error {
+	data, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	if wrong := client.CheckSettings(schema, data); len(wrong) > 0 {
+		if named := func(p client.Problem) bool { return strings.Contains(p.Path+p.Text, key) }; !slices.ContainsFunc(wrong, named) {
+			return fmt.Errorf("the schema finds other things wrong: %v", wrong)
+		}
+		return nil
+	}
+	other := *b
+	other.o.Settings = data
+	p, err := other.open(ctx)
+	if err == nil {
+		p.Kill()
+		return nil
+	}
+	if !strings.Contains(err.Error(), key) {
+		return fmt.Errorf("the schema finds nothing wrong, and it does not open without saying what is missing: %w", err)
 	}
 	return nil
 }

@@ -172,7 +172,7 @@ type item struct {
 func list() []item {
 	return []item{
 		{"it describes itself, and its schema refuses an unknown key", nothing, describes},
-		{"its schema tells each required key that is missing, and takes its own examples", nothing, schemes},
+		{"a missing key is told by its name, and the schema takes its own examples", nothing, schemes},
 		{"a delivery gives a receipt", target, delivers},
 		{"a kind it does not know is refused for good", nothing, refusesKind},
 		{"each kind it knows, and each state, is taken or refused for good", target, knowsKinds},
