@@ -226,6 +226,7 @@ func finish(h *mail.Header, text string) ([]byte, error) {
 	body := plain(text)
 	h.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
 	h.Set("Content-Transfer-Encoding", encoding(body))
+	h.Set("Received", h.Get("Received")) // the trace stands above all else
 	var b bytes.Buffer
 	w, err := mail.CreateSingleInlineWriter(&b, *h)
 	if err != nil {

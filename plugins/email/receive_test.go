@@ -326,6 +326,33 @@ func TestSMTPHasOneAnswer(t *testing.T) {
 	}
 }
 
+// TestRefusalsNameNobody: the host's reasons are for its log.
+func TestRefusalsNameNobody(t *testing.T) {
+	w := open(t, mailtest.Options{}, relayTrust)
+	no := fmt.Errorf("%w: this conversation is with mailto:carol@example.com", sdk.ErrRefused)
+	for _, atRcpt := range []bool{true, false} {
+		w.host.only(func(in event.Inbound) error {
+			if in.Sender == "" && !atRcpt {
+				return nil
+			}
+			return no
+		})
+		for _, to := range []string{answerTo, "alice@bridge.test"} {
+			answers, err := lmtp(w.socket, "bob@example.com", []string{to}, fromBob(to, "hi"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said *smtp.SMTPError
+			if !errors.As(answers[to], &said) || said.Code != 550 || strings.Contains(said.Message, "carol") || len(said.Message) < 20 {
+				t.Errorf("%s is answered %v", to, answers[to])
+			}
+			if want := (smtp.EnhancedCode{5, 1, 1}); atRcpt != (said.EnhancedCode == want) {
+				t.Errorf("code %v at RCPT %v", said.EnhancedCode, atRcpt)
+			}
+		}
+	}
+}
+
 // TestASenderIsKnownInLowerCase, but may be the one that somebody has dialled
 // with capitals.
 func TestASenderIsKnownInLowerCase(t *testing.T) {

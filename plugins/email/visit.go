@@ -45,7 +45,7 @@ func (v *visit) Rcpt(to string, _ *smtp.RcptOptions) error {
 		if refused(err) {
 			v.c.host.Log().Info("mail refused before it was sent", "why", err)
 		}
-		return reply(err)
+		return reply(err, noSuchAddress)
 	}
 	v.to, v.rcpt = append(v.to, r), append(v.rcpt, to)
 	return nil
@@ -63,13 +63,13 @@ func (v *visit) Data(r io.Reader) error {
 	if len(v.to) > 1 {
 		for _, to := range v.to {
 			if err := v.c.admitted(v.ctx, l, to, v.null); err != nil {
-				return reply(fmt.Errorf("%s: %w", to.address, err))
+				return reply(err, notFromYou)
 			}
 		}
 	}
 	for _, to := range v.to {
 		if err := v.c.take(v.ctx, l, to, v.null); err != nil {
-			return reply(err)
+			return reply(err, notFromYou)
 		}
 	}
 	return nil
@@ -82,7 +82,7 @@ func (v *visit) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		return err
 	}
 	for i, to := range v.to {
-		status.SetStatus(v.rcpt[i], reply(v.c.take(v.ctx, l, to, v.null)))
+		status.SetStatus(v.rcpt[i], reply(v.c.take(v.ctx, l, to, v.null), notFromYou))
 	}
 	return nil
 }
@@ -120,14 +120,24 @@ func (c *connector) admitted(ctx context.Context, l *letter, r recipient, nullSe
 	return err
 }
 
+// What strangers are told when the host refuses. Its own reasons name people;
+// they stand in the log.
+var (
+	noSuchAddress = answer(550, 1, 1, "there is nobody with this address, or the conversation is over")
+	notFromYou    = answer(550, 7, 1, "this address takes no mail from this sender; write from the address at which you were written to")
+)
+
 // reply turns an error into what the mail server is told: no for good, or not
 // now.
-func reply(err error) error {
+func reply(err error, no *smtp.SMTPError) error {
+	var own *refusal
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &own):
+		return answer(550, 7, 1, "%s", words(own.words))
 	case refused(err):
-		return answer(550, 7, 1, "%s", words(err.Error()))
+		return no
 	}
 	return answer(451, 3, 0, "not now; try again")
 }
