@@ -129,7 +129,7 @@ func (d *Door) newProxy() *httputil.ReverseProxy {
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return crossingOf(ctx).conn, nil
+				return patient{crossingOf(ctx).conn}, nil
 			},
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -141,6 +141,18 @@ func (d *Door) newProxy() *httputil.ReverseProxy {
 			d.refuseAway(w, r, crossingOf(r.Context()).name, err)
 		},
 	}
+}
+
+// patient is a connection to a connector. One that answers a request before it
+// has read all of it may close; what is still written then is dropped, and the
+// answer read. If it died instead, reading says so.
+type patient struct{ net.Conn }
+
+func (p patient) Write(b []byte) (int, error) {
+	if n, err := p.Conn.Write(b); err == nil {
+		return n, nil
+	}
+	return len(b), nil
 }
 
 // rewrite makes the connector's request: its path without the prefix, and

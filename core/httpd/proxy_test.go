@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -361,4 +362,44 @@ func FuzzPath(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A connector that does not read what it refuses closes the connection while
+// the door still writes.
+func TestAnAnswerBeforeTheBodyWasReadIsTheAnswer(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "c.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 100))
+			_, _ = io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbig!")
+			_ = conn.(*net.UnixConn).CloseWrite()
+			_, _ = conn.Read(make([]byte, 100))
+			conn.Close()
+		}
+	}()
+	c := newConnectors()
+	c.set("web", socket)
+	d := New(Config{Listen: "127.0.0.1:0"})
+	d.Connectors(c.find)
+	address, _ := open(t, d)
+	for range 20 {
+		res, err := http.Post("http://"+address+"/c/web/x", "text/plain", strings.NewReader(strings.Repeat("x", 4<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "the answer", res.StatusCode, http.StatusRequestEntityTooLarge)
+		if body := text(t, res); body != "big!" {
+			t.Errorf("the answer is %q", body)
+		}
+		res.Body.Close()
+	}
 }
