@@ -58,7 +58,6 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if r.Method != e.method {
-			drain(r)
 			refuse(w, http.StatusMethodNotAllowed, "M_UNRECOGNIZED", "this path takes "+e.method)
 			return
 		}
@@ -67,30 +66,20 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	drain(r)
 	refuse(w, http.StatusNotFound, "M_UNRECOGNIZED", "there is no such path")
 }
-
-// maxDrain is how much is read of a body that nobody wants.
-const maxDrain = 1 << 20
-
-// drain reads a body that nobody wants: the host's door takes a connection that
-// closes while it still writes for a connector that has died.
-func drain(r *http.Request) { _, _ = io.CopyN(io.Discard, r.Body, maxDrain) }
 
 // authenticated makes sure that the homeserver asks. Matrix specification,
 // application services, "Authorization".
 func (s *server) authenticated(w http.ResponseWriter, r *http.Request) bool {
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		drain(r)
 		refuse(w, http.StatusUnauthorized, "M_MISSING_TOKEN", "give the hs_token of the registration as bearer token")
 		return false
 	}
 	sum := sha256.Sum256([]byte(given))
 	if !hmac.Equal(sum[:], s.token[:]) {
 		s.c.log.Warn("a request with a wrong hs_token was refused; is the registration that the homeserver has the same file?", "path", short(r.URL.Path, 64))
-		drain(r)
 		refuse(w, http.StatusForbidden, "M_FORBIDDEN", "the token is wrong")
 		return false
 	}
@@ -173,7 +162,6 @@ func (s *server) answer(w http.ResponseWriter, err error) {
 }
 
 // ping answers the homeserver's own question whether it reaches the bridge.
-func (s *server) ping(w http.ResponseWriter, r *http.Request, _ string) {
-	drain(r)
+func (s *server) ping(w http.ResponseWriter, _ *http.Request, _ string) {
 	reply(w, http.StatusOK, struct{}{})
 }
