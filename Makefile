@@ -13,7 +13,7 @@ build: ## bin/parley, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/parley ./cmd/parley
 
 test: ## everything but foreign programs; installs what it needs
-	.ci/need sip-tester baresip-core python3-grpcio python3-protobuf python3-cryptography
+	.ci/need sip-tester baresip-core curl python3-grpcio python3-protobuf python3-cryptography
 	go vet ./...
 	$(GOTEST) ./...
 
