@@ -193,7 +193,8 @@ func isDotAtom(s string) bool {
 	return true
 }
 
-// mailbox address of a target, in the form that goes on the wire.
+// fromMailto returns the mail address of a target, in the form that goes on the
+// wire.
 func fromMailto(a event.Address) (string, error) {
 	if err := a.Check(); err != nil {
 		return "", err

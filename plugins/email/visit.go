@@ -43,7 +43,7 @@ func (v *visit) Rcpt(to string, _ *smtp.RcptOptions) error {
 	}
 	if err := v.c.asked(v.ctx, r); err != nil {
 		if refused(err) {
-			v.c.host.Log().Info("mail refused before it was sent", "why", err)
+			v.c.host.Log().Info("mail refused before it was sent", "recipient", words(to), "why", err)
 		}
 		return reply(err, noSuchAddress)
 	}
