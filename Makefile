@@ -28,7 +28,7 @@ bench: build ## figures, on this machine: the bridge with real SIP, then the bus
 lint: ## formatting, vet, staticcheck, tidiness, known vulnerabilities
 	.ci/lint
 
-generate: ## code made from other files; needs protoc
+generate: ## code and tables made from other files; needs protoc
 	.ci/need protobuf-compiler
 	go generate ./...
 

@@ -251,4 +251,3 @@ func (tn *town) pid(connector string) int {
 	tn.t.Helper()
 	return child(tn.t, tn.cmd.Process.Pid, "plugin serve "+connector)
 }
-

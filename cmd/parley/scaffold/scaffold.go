@@ -1,9 +1,8 @@
 // Package scaffold writes new connectors: copies of the examples, which the
-// program carries with it. make generate brings them up to date.
+// program carries with it.
 package scaffold
 
 import (
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,11 +12,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-)
 
-//go:generate sh -c "cp ../../../examples/connector-go/main.go go/main.go.txt && cp ../../../examples/connector-python/*.py python/"
-//go:embed go python
-var files embed.FS
+	"parley.im/examples"
+)
 
 // Languages returns those in which a connector can be begun.
 func Languages() []string { return []string{"go", "python"} }
@@ -72,17 +69,18 @@ func contents(dir, language, parley string) (map[string][]byte, error) {
 	if !slices.Contains(Languages(), language) {
 		return nil, fmt.Errorf("no connector can be begun in %q; there is %s", language, strings.Join(Languages(), ", "))
 	}
-	list, err := fs.ReadDir(files, language)
+	folder := "connector-" + language
+	list, err := fs.ReadDir(examples.Files, folder)
 	if err != nil {
 		return nil, err
 	}
 	content := map[string][]byte{}
 	for _, f := range list {
-		data, err := fs.ReadFile(files, path.Join(language, f.Name()))
+		data, err := fs.ReadFile(examples.Files, path.Join(folder, f.Name()))
 		if err != nil {
 			return nil, err
 		}
-		content[strings.TrimSuffix(f.Name(), ".txt")] = data
+		content[f.Name()] = data
 	}
 	if language == "go" {
 		return content, module(content, dir, parley)

@@ -25,7 +25,7 @@ func TestTheScaffoldsAreTheExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(data, want) {
-				t.Errorf("%s: %s is not that of the example; run make generate", tc.language, name)
+				t.Errorf("%s: %s is not that of the example", tc.language, name)
 			}
 		}
 	}
