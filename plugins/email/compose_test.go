@@ -117,6 +117,17 @@ func TestOneConversationIsOneThread(t *testing.T) {
 	}
 }
 
+// TestTheTraceStandsAtTheTop: E04b, RFC 5321, section 3.7.2.
+func TestTheTraceStandsAtTheTop(t *testing.T) {
+	m, err := ourNames().message(hello("hi"), "hi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(m.data), "Received: from bridge.test by bridge.test (Parley) via SIP id") {
+		t.Errorf("the mail begins %.80q", m.data)
+	}
+}
+
 func TestAnAnswerNamesTheMailItAnswers(t *testing.T) {
 	d := hello("hi")
 	d.InReplyTo, d.Automatic, d.Title = "<m1@example.com> parley+x@bridge.test", true, "Lunch?"

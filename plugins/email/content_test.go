@@ -65,6 +65,7 @@ var brokenMails = []struct {
 	{"thousands of parts", lines("Content-Type: multipart/mixed; boundary=b0", "") + strings.Repeat("--b0\r\nContent-Type: multipart/mixed; boundary=b0\r\n\r\n", 5000), "", true},
 }
 
+// TestBrokenMailsAreRead: E12.
 func TestBrokenMailsAreRead(t *testing.T) {
 	for _, tc := range brokenMails {
 		t.Run(tc.name, func(t *testing.T) {

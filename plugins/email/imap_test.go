@@ -48,7 +48,7 @@ func (w *world) await(n int) []event.Inbound {
 	return w.host.Inbounds()
 }
 
-func arrive(t *testing.T, box *mailtest.Mailbox, mail string, flags ...imap.Flag) imap.UID {
+func arrive(t *testing.T, box *mailtest.Mailbox, mail string, flags ...string) uint32 {
 	t.Helper()
 	uid, err := box.Arrive(mail, flags...)
 	if err != nil {
@@ -58,7 +58,7 @@ func arrive(t *testing.T, box *mailtest.Mailbox, mail string, flags ...imap.Flag
 }
 
 // marked waits until a mail has a mark.
-func marked(t *testing.T, box *mailtest.Mailbox, uid imap.UID, mark imap.Flag) {
+func marked(t *testing.T, box *mailtest.Mailbox, uid uint32, mark string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -78,7 +78,7 @@ func TestAMailboxIsRead(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			w, box := reading(t, mailtest.MailboxOptions{TLS: how}, func(box *mailtest.Mailbox) {
 				arrive(t, box, numbered(1))
-				arrive(t, box, numbered(2), imap.FlagSeen) // somebody has looked at it
+				arrive(t, box, numbered(2), string(imap.FlagSeen)) // somebody has looked at it
 			})
 			w.await(2)
 			last := arrive(t, box, numbered(3)) // IDLE tells
@@ -88,7 +88,7 @@ func TestAMailboxIsRead(t *testing.T) {
 					t.Errorf("message %d is %+v", i, m)
 				}
 			}
-			marked(t, box, last, doneMark)
+			marked(t, box, last, string(doneMark))
 		})
 	}
 }
@@ -100,11 +100,11 @@ func TestOnlyMailForTheBridgeIsPassedOn(t *testing.T) {
 	private := arrive(t, box, strings.Replace(fromBob("office@elsewhere.test", "private"), "<m1@", "<p@", 1))
 	refusedMail := arrive(t, box, strings.Replace(fromBob("alice@bridge.test", "uninvited"), "<m1@", "<r@", 1))
 	noted := arrive(t, box, "Delivered-To: "+answerTo+"\r\n"+strings.Replace(fromBob("list@elsewhere.test", "noted"), "<m1@", "<n@", 1))
-	marked(t, box, noted, doneMark)
-	for _, uid := range []imap.UID{private, refusedMail} {
-		marked(t, box, uid, doneMark)
+	marked(t, box, noted, string(doneMark))
+	for _, uid := range []uint32{private, refusedMail} {
+		marked(t, box, uid, string(doneMark))
 	}
-	if !slices.Contains(box.Flags(refusedMail), imap.FlagFlagged) || slices.Contains(box.Flags(private), imap.FlagFlagged) {
+	if !slices.Contains(box.Flags(refusedMail), string(imap.FlagFlagged)) || slices.Contains(box.Flags(private), string(imap.FlagFlagged)) {
 		t.Errorf("marks of the refused mail %v, of the private one %v", box.Flags(refusedMail), box.Flags(private))
 	}
 	in := w.host.Inbounds()
@@ -142,7 +142,7 @@ func TestAMailThatCannotBeStoredHoldsTheNext(t *testing.T) {
 // TestTheConnectionComesBack, and nothing comes twice.
 func TestTheConnectionComesBack(t *testing.T) {
 	w, box := reading(t, mailtest.MailboxOptions{}, nil)
-	marked(t, box, arrive(t, box, numbered(1)), doneMark)
+	marked(t, box, arrive(t, box, numbered(1)), string(doneMark))
 	box.Drop()
 	arrive(t, box, numbered(2))
 	w.await(2)
@@ -159,7 +159,7 @@ func TestARestartReadsNothingAgain(t *testing.T) {
 			first := arrive(t, box, numbered(1))
 			w.await(1)
 			if !o.NoKeywords {
-				marked(t, box, first, doneMark)
+				marked(t, box, first, string(doneMark))
 			}
 			_ = w.Close(t.Context())
 			again := New().(*connector)
@@ -168,7 +168,7 @@ func TestARestartReadsNothingAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			arrive(t, box, numbered(2), imap.FlagSeen) // while nobody looked, but a person did
+			arrive(t, box, numbered(2), string(imap.FlagSeen)) // while nobody looked, but a person did
 			ctx, cancel := context.WithCancel(t.Context())
 			again.running.Go(func() { f.run(ctx) })
 			in := w.await(2)
@@ -266,7 +266,7 @@ func TestAReportInAMailbox(t *testing.T) {
 	w, box := reading(t, mailtest.MailboxOptions{}, nil)
 	uid := arrive(t, box, lines("From: MAILER-DAEMON@x.test", "To: bounce+"+someID+"@bridge.test", "Return-Path: <>",
 		"Content-Type: multipart/report; boundary=bb", "", "--bb", "Content-Type: message/delivery-status", "", "Reporting-MTA: x", "", "Action: failed", "Status: 5.1.1", "--bb--"))
-	marked(t, box, uid, doneMark)
+	marked(t, box, uid, string(doneMark))
 	if r := w.host.Reports(); len(r) != 1 || r[0].State != event.Failed || r[0].Outbound != someID {
 		t.Errorf("reports %+v", r)
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"parley.im/bus/event"
 	"parley.im/plugins/email/mailtest"
 )
@@ -33,7 +31,7 @@ func outcomeOf(err error) string {
 func TestWhatAnAnswerMeans(t *testing.T) {
 	code := func(step string, code int, e ...int) func(*mailtest.Relay) {
 		return func(r *mailtest.Relay) {
-			r.Answer(step, code, smtp.EnhancedCode{e[0], e[1], e[2]}, "because of "+step)
+			r.Answer(step, code, [3]int(e), "because of "+step)
 		}
 	}
 	for _, tc := range []struct {
@@ -116,6 +114,8 @@ func TestARepetitionHasTheSameMessageID(t *testing.T) {
 	}
 }
 
+// TestSecrecyOfTheConnection: E06. A server between that takes the offer of TLS
+// away gets neither password nor mail.
 func TestSecrecyOfTheConnection(t *testing.T) {
 	login := mailtest.Options{TLS: "starttls", User: "parley", Password: "secret"}
 	implicit := login

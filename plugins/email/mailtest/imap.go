@@ -39,7 +39,7 @@ type Mailbox struct {
 	done   sync.WaitGroup
 
 	mu      sync.Mutex
-	flags   map[imap.UID][]imap.Flag
+	flags   map[imap.UID][]string
 	dialled int
 	conns   []net.Conn
 	changed chan struct{}
@@ -51,7 +51,7 @@ func NewMailbox(o MailboxOptions) (*Mailbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mailbox{Address: l.Addr().String(), o: o, flags: map[imap.UID][]imap.Flag{}, changed: make(chan struct{})}
+	m := &Mailbox{Address: l.Addr().String(), o: o, flags: map[imap.UID][]string{}, changed: make(chan struct{})}
 	m.listen = l
 	m.user = imapmemserver.NewUser(o.User, o.Password)
 	if err := m.user.Create("INBOX", nil); err != nil {
@@ -141,12 +141,16 @@ func (m *Mailbox) tell() {
 }
 
 // Arrive puts a mail into the mailbox and returns its uid.
-func (m *Mailbox) Arrive(mail string, flags ...imap.Flag) (imap.UID, error) {
+func (m *Mailbox) Arrive(mail string, marks ...string) (uid uint32, err error) {
+	var flags []imap.Flag
+	for _, f := range marks {
+		flags = append(flags, imap.Flag(f))
+	}
 	data, err := m.user.Append("INBOX", literal{bytes.NewReader([]byte(mail))}, &imap.AppendOptions{Flags: flags})
 	if err != nil {
 		return 0, err
 	}
-	return data.UID, nil
+	return uint32(data.UID), nil
 }
 
 type literal struct{ *bytes.Reader }
@@ -160,17 +164,17 @@ func (m *Mailbox) Renumber() error {
 		return err
 	}
 	m.mu.Lock()
-	m.flags = map[imap.UID][]imap.Flag{}
+	m.flags = map[imap.UID][]string{}
 	m.mu.Unlock()
 	m.Drop()
 	return m.user.Create("INBOX", nil)
 }
 
 // Flags returns what clients have marked a mail with.
-func (m *Mailbox) Flags(uid imap.UID) []imap.Flag {
+func (m *Mailbox) Flags(uid uint32) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.flags[uid])
+	return slices.Clone(m.flags[imap.UID(uid)])
 }
 
 // Await waits until done is true, asking it whenever a client has connected or
@@ -232,7 +236,9 @@ func (r *reader) Store(w *imapserver.FetchWriter, set imap.NumSet, flags *imap.S
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	for _, uid := range list {
-		r.m.flags[uid] = append(r.m.flags[uid], flags.Flags...)
+		for _, f := range flags.Flags {
+			r.m.flags[uid] = append(r.m.flags[uid], string(f))
+		}
 	}
 	r.m.tell()
 	return nil

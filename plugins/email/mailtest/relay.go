@@ -141,12 +141,12 @@ func (r *Relay) Drop() {
 	}
 }
 
-// Answer lets the next mail hear code at a step; more calls are for the mails
-// after it.
-func (r *Relay) Answer(step string, code int, enhanced smtp.EnhancedCode, words string) {
+// Answer lets the next mail hear a code, an enhanced one and words at a step;
+// more calls are for the mails after it.
+func (r *Relay) Answer(step string, code int, enhanced [3]int, words string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.answers[step] = append(r.answers[step], &smtp.SMTPError{Code: code, EnhancedCode: enhanced, Message: words})
+	r.answers[step] = append(r.answers[step], &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode(enhanced), Message: words})
 }
 
 // LoseAnswers keeps the next n mails and breaks the connection instead of
