@@ -17,8 +17,8 @@ test: ## everything but foreign programs; installs what it needs
 	go vet ./...
 	$(GOTEST) ./...
 
-test-peers: ## against foreign SIP servers, phones and browsers
-	.ci/need sip-tester baresip-core kamailio linphone-cli chromium
+test-peers: ## against foreign SIP servers, phones, browsers, and chat and mail servers; as root
+	.ci/need sip-tester baresip-core kamailio linphone-cli chromium postfix dovecot-core dovecot-imapd dovecot-lmtpd npm
 	.ci/peers $(GOTEST)
 
 bench: build ## figures, on this machine: the bridge with real SIP, then the bus alone
