@@ -208,3 +208,34 @@ func TestAConversationThatIsNotRememberedHasNoThread(t *testing.T) {
 		t.Errorf("a room goes on in thread %q: %v, %d writes", a, err, m.writes)
 	}
 }
+
+func TestEarlierThreadsAreKnownForAWhile(t *testing.T) {
+	ctx, s := t.Context(), NewStore(&memory{values: map[string][]byte{}})
+	if err := s.Remember(ctx, "token", Known{Route: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	earlier := func() string {
+		list, err := s.Earlier(ctx, "slack", "token", "slack:T/U")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(list, ",")
+	}
+	if list, err := s.Earlier(ctx, "slack", "token", "slack:T/U"); len(list) != 0 || err != nil {
+		t.Errorf("before there was one: %q, %v", list, err)
+	}
+	for i, want := range []string{"", "0,", "1,0,", "2,1,0,", "3,2,1,"} {
+		if err := s.SetAnchor(ctx, "slack", "token", "slack:T/U", strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+		if got := earlier(); got != want {
+			t.Errorf("behind %d: %q, want %q", i, got, want)
+		}
+	}
+	if err := s.SetAnchor(ctx, "slack", "token", "slack:T/U", "2"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := earlier(), "4,3,1,"; got != want {
+		t.Errorf("back in an earlier one: %q, want %q", got, want)
+	}
+}

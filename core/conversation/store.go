@@ -43,12 +43,32 @@ func (s *Store) Remember(ctx context.Context, conversation string, k Known) erro
 	return s.set(ctx, "conversation/"+conversation, k)
 }
 
+// anchors are the threads of a conversation at a target, the newest first.
+type anchors []string
+
+// maxAnchors is how many threads are kept beside the newest.
+const maxAnchors = 3
+
 // Anchor returns the thread in which a conversation goes on at a target, or ""
 // if none is known.
 func (s *Store) Anchor(ctx context.Context, connector, conversation string, target event.Address) (string, error) {
-	var a string
-	_, err := s.get(ctx, anchorKey(connector, conversation, target), &a)
-	return a, err
+	var list anchors
+	_, err := s.get(ctx, anchorKey(connector, conversation, target), &list)
+	if err != nil || len(list) == 0 {
+		return "", err
+	}
+	return list[0], nil
+}
+
+// Earlier returns where a conversation went on before, the latest first: a few
+// threads, and "" for the time without one.
+func (s *Store) Earlier(ctx context.Context, connector, conversation string, target event.Address) ([]string, error) {
+	var list anchors
+	_, err := s.get(ctx, anchorKey(connector, conversation, target), &list)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return append(list[1:], ""), nil
 }
 
 // SetAnchor remembers the thread in which a conversation goes on at a target,
@@ -64,7 +84,22 @@ func (s *Store) SetAnchor(ctx context.Context, connector, conversation string, t
 	if err := s.set(ctx, threadKey(connector, anchor), Thread{conversation, target, k}); err != nil {
 		return err
 	}
-	return s.set(ctx, anchorKey(connector, conversation, target), anchor)
+	var list anchors
+	if _, err := s.get(ctx, anchorKey(connector, conversation, target), &list); err != nil {
+		return err
+	}
+	return s.set(ctx, anchorKey(connector, conversation, target), list.with(anchor))
+}
+
+// with returns the list with anchor as the newest.
+func (list anchors) with(anchor string) anchors {
+	next := anchors{anchor}
+	for _, a := range list {
+		if a != anchor && len(next) <= maxAnchors {
+			next = append(next, a)
+		}
+	}
+	return next
 }
 
 // ByThread returns what a connector's thread belongs to.

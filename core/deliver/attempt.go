@@ -87,12 +87,12 @@ func (l *lane) end() {
 // when it must be delivered now: it did not, or nobody can tell any more.
 func (s *Stage) find(ctx context.Context, d event.Delivery, it item, able Abilities) (r event.Receipt, known bool, err error) {
 	if able.Find {
-		r, found, err := s.Sink.Find(ctx, d, it.Time)
+		r, found, err := s.findAnywhere(ctx, d, it)
 		switch {
 		case err == nil && found:
 			s.counts.found.Add(1)
 			s.Log.Info("an interrupted delivery had arrived", "message", d.ID)
-			return r, true, s.anchor(ctx, d, r)
+			return r, true, nil
 		case err == nil:
 			return r, false, nil
 		case d.Attempt < s.Policy.Attempts:
@@ -104,6 +104,28 @@ func (s *Stage) find(ctx context.Context, d event.Delivery, it item, able Abilit
 	}
 	s.counts.repeats.Add(1)
 	s.Log.Warn("delivered again without knowing whether an interrupted delivery arrived", "message", d.ID)
+	return r, false, nil
+}
+
+// findAnywhere looks in the thread where the conversation goes on, and in those
+// where it did: it may have moved since the earlier try.
+func (s *Stage) findAnywhere(ctx context.Context, d event.Delivery, it item) (r event.Receipt, found bool, err error) {
+	r, found, err = s.Sink.Find(ctx, d, it.Time)
+	if err != nil || d.Kind == event.KindStatus {
+		return r, found, err
+	}
+	if found {
+		return r, true, s.anchor(ctx, d, r)
+	}
+	earlier, err := s.Anchors.Earlier(ctx, s.Connector, d.Conversation, d.Target)
+	if err != nil {
+		return r, false, ours("read the earlier threads", err)
+	}
+	for _, d.Anchor = range earlier {
+		if r, found, err = s.Sink.Find(ctx, d, it.Time); found || err != nil {
+			return r, found, err
+		}
+	}
 	return r, false, nil
 }
 

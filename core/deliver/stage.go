@@ -30,9 +30,11 @@ type Abilities struct {
 	Find        bool          // Find works
 }
 
-// Anchors remembers the thread anchor of a conversation at a target.
+// Anchors remembers the thread anchor of a conversation at a target, and those
+// that were before it.
 type Anchors interface {
 	Anchor(ctx context.Context, connector, conversation string, target event.Address) (string, error)
+	Earlier(ctx context.Context, connector, conversation string, target event.Address) ([]string, error)
 	SetAnchor(ctx context.Context, connector, conversation string, target event.Address, anchor string) error
 }
 

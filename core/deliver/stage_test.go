@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ var errLostAnswer = errors.New("connection reset")
 func (f *far) Find(_ context.Context, d event.Delivery, _ time.Time) (event.Receipt, bool, error) {
 	if f.find != nil {
 		found, err := f.find(d)
-		return event.Receipt{State: event.Delivered}, found, err
+		return event.Receipt{State: event.Delivered, Anchor: cmp.Or(d.Anchor, "begun")}, found, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,6 +97,9 @@ type noAnchors struct{}
 func (noAnchors) Anchor(context.Context, string, string, event.Address) (string, error) {
 	return "", nil
 }
+func (noAnchors) Earlier(context.Context, string, string, event.Address) ([]string, error) {
+	return nil, nil
+}
 func (noAnchors) SetAnchor(context.Context, string, string, event.Address, string) error { return nil }
 
 // bench is a bus and a stage on it that can be stopped and started again.
@@ -105,6 +109,7 @@ type bench struct {
 	far    *far
 	policy Policy
 	able   Abilities
+	memory Anchors
 	seen   *statuses
 	stage  *Stage
 	stop   func()
@@ -116,7 +121,7 @@ func newBench(t *testing.T, f *far, change func(*bench)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, bus: log, far: f, able: Abilities{Kinds: []event.Kind{event.KindMessage}, Find: true},
+	b := &bench{t: t, bus: log, far: f, memory: noAnchors{}, able: Abilities{Kinds: []event.Kind{event.KindMessage}, Find: true},
 		policy: Policy{BackoffMin: time.Millisecond, BackoffMax: 4 * time.Millisecond, StatusRetry: 5 * time.Millisecond}}
 	if change != nil {
 		change(b)
@@ -140,7 +145,7 @@ func (b *bench) start() {
 
 func (b *bench) make() {
 	b.stage = New(Config{
-		Connector: "far", Bus: b.bus, Sink: b.far, Abilities: func() Abilities { return b.able }, Anchors: noAnchors{},
+		Connector: "far", Bus: b.bus, Sink: b.far, Abilities: func() Abilities { return b.able }, Anchors: b.memory,
 		Token: func(a event.Address) string { return "t" + fmt.Sprintf("%x", string(a)) }, Policy: b.policy,
 	})
 }
@@ -527,6 +532,40 @@ func TestAnInterruptedDeliveryIsLookedForFirst(t *testing.T) {
 				t.Errorf("%d deliveries, want %d", f.tries["m"], tc.tries)
 			}
 		})
+	}
+}
+
+// moved is the memory of a conversation that has gone on in another thread
+// since the first try.
+type moved struct{ set chan string }
+
+func (m moved) Anchor(context.Context, string, string, event.Address) (string, error) {
+	return "new", nil
+}
+func (m moved) Earlier(context.Context, string, string, event.Address) ([]string, error) {
+	return []string{"old", ""}, nil
+}
+func (m moved) SetAnchor(_ context.Context, _, _ string, _ event.Address, anchor string) error {
+	m.set <- anchor
+	return nil
+}
+
+func TestADeliveryIsLookedForInTheThreadWhereItWasTried(t *testing.T) {
+	for _, arrived := range []string{"new", "old", ""} {
+		memory := moved{make(chan string, 10)}
+		f := newFar(func(event.Delivery, int) error { return errLostAnswer })
+		f.find = func(d event.Delivery) (bool, error) { return d.Anchor == arrived, nil }
+		b := newBench(t, f, func(b *bench) { b.memory = memory })
+		b.message("m", "c", "room")
+		b.seen.about(t, "m", event.Delivered)
+		if f.tries["m"] != 1 {
+			t.Errorf("tried in %q, it was sent %d times", arrived, f.tries["m"])
+		}
+		select {
+		case a := <-memory.set:
+			t.Errorf("the conversation was moved to %q", a)
+		default:
+		}
 	}
 }
 
