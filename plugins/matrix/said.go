@@ -155,11 +155,18 @@ func (c *connector) said(ctx context.Context, h happening) error {
 // whereabouts returns who of ours is in a room, and the address by which
 // routes know it, "" for a room of a ghost.
 func (c *connector) whereabouts(ctx context.Context, at id.RoomID) (insider id.UserID, place event.Address, err error) {
-	if place, err = c.places.at(ctx, at); err != nil || place != "" {
+	if place, err = c.places.at(ctx, at); err != nil {
 		return c.names.bot, place, err
 	}
-	insider, err = c.inside(ctx, at)
-	return insider, "", err
+	if place == "" {
+		insider, err = c.inside(ctx, at)
+		return insider, "", err
+	}
+	// The room may be younger than the connector, and a ghost alone in it.
+	if err := c.rooms.enter(ctx, c.names.bot, at, nil); err != nil {
+		c.log.Debug("the bot is not in a room that a route names", "room", at, "err", err)
+	}
+	return c.names.bot, place, nil
 }
 
 // threadOf returns the thread of a message that is answered outside of it, by

@@ -104,6 +104,24 @@ func TestTheBotAcceptsInvitationsToPlaces(t *testing.T) {
 	}
 }
 
+// Nobody tells the bot of a public room; a ghost gets in by itself.
+func TestAPlaceThatIsMadeLaterHasItsPeopleByTheirNames(t *testing.T) {
+	hs := newHomeserver(t)
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/ops:hs.org")
+	b.host.log.await(t, "invite the bot")
+	bob := hs.Human("bob", "Bob")
+	room := bob.Create(matrixtest.Room{Alias: "ops", Public: true})
+	b.deliver(to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "from outside"))
+	bob.Say(room, "hello all")
+	b.settled()
+	if in := b.Inbounds(); len(in) != 1 || in[0].SenderName != "Bob" || in[0].Recipient != "matrix:r/ops:hs.org" {
+		t.Errorf("came in: %+v", in)
+	}
+	if m := hs.Membership(room, hs.Bot()); m != "join" {
+		t.Errorf("the bot's membership is %q", m)
+	}
+}
+
 func TestWhatIsBridgedAndHow(t *testing.T) {
 	hs := newHomeserver(t)
 	bob := hs.Human("bob", "Bob")
