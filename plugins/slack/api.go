@@ -34,7 +34,12 @@ type identity struct {
 }
 
 func newAPI(set settings) *api {
-	h := &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	h := &http.Client{
+		Transport: http.DefaultTransport.(*http.Transport).Clone(),
+		// The API redirects nowhere, and the token is for nobody else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       requestTimeout,
+	}
 	return &api{http: h, client: slack.New(set.BotToken, slack.OptionAPIURL(set.APIURL), slack.OptionHTTPClient(h))}
 }
 
@@ -118,9 +123,17 @@ func (a *api) join(ctx context.Context, channel string) error {
 }
 
 // refusal is an answer of Slack's that says no: nothing was done.
-type refusal struct{ code string }
+type refusal struct {
+	code   string
+	needed string // scopes that are missing, if Slack says so
+}
 
-func (r *refusal) Error() string { return r.code + advice[r.code] }
+func (r *refusal) Error() string {
+	if r.needed != "" {
+		return r.code + " (" + oneLine(r.needed) + ")" + advice[r.code]
+	}
+	return r.code + advice[r.code]
+}
 
 // advice says what to do about the errors that an admin can mend.
 var advice = map[string]string{
@@ -189,7 +202,9 @@ func verdict(err error, written bool) error {
 	case errors.As(err, &limited):
 		return event.Retry(event.ScopeTarget, max(limited.RetryAfter, time.Second), errors.New("slack asks for a slower pace"))
 	case errors.As(err, &said):
-		return answered(said.Err)
+		return answered(&refusal{said.Err, said.Needed})
+	case errors.As(err, &status) && status.Code == http.StatusTooManyRequests:
+		return event.Retry(event.ScopeTarget, 0, err)
 	case errors.As(err, &status) && status.Code >= 400 && status.Code < 500:
 		return event.Retry(event.ScopeConnector, 0, err)
 	case !written && !errors.As(err, &status):
@@ -198,8 +213,8 @@ func verdict(err error, written bool) error {
 	return err
 }
 
-func answered(code string) error {
-	r := &refusal{code}
+func answered(r *refusal) error {
+	code := r.code
 	switch {
 	case code == "ratelimited" || code == "rate_limited" || code == "message_limit_exceeded":
 		return event.Retry(event.ScopeTarget, 0, r)

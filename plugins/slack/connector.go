@@ -32,16 +32,18 @@ const Network = "slack"
 func New() sdk.Connector { return &connector{} }
 
 type connector struct {
-	host    sdk.Host
-	log     *slog.Logger
-	set     settings
-	api     *api
-	people  *people
-	chats   *chats
-	queue   *queue
-	hints   *seen
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	host   sdk.Host
+	log    *slog.Logger
+	set    settings
+	api    *api
+	people *people
+	chats  *chats
+	queue  *queue
+	hints  *seen
+
+	strangers minutely // requests that are not Slack's
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 }
 
 // Describe says what the connector can do.
@@ -120,8 +122,24 @@ func (c *connector) introduce(ctx context.Context, places []event.Address) {
 		}
 	}
 	for _, p := range places {
-		if err := c.enter(ctx, p); err != nil && ctx.Err() == nil {
-			c.log.Error("slack: a route's channel can't be used", "channel", p, "err", err)
+		c.settleIn(ctx, p)
+	}
+}
+
+// settleIn enters a channel, again while it is Slack that can't let it.
+func (c *connector) settleIn(ctx context.Context, place event.Address) {
+	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, time.Minute) {
+		err := c.enter(ctx, place)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		c.log.Error("slack: a route's channel can't be used", "channel", place, "err", err)
+		if event.IsPermanent(err) {
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
 		}
 	}
 }
@@ -134,9 +152,9 @@ func (c *connector) enter(ctx context.Context, a event.Address) error {
 	}
 	member, err := c.api.member(ctx, t.id)
 	if err != nil || member {
-		return explain(err)
+		return err
 	}
-	return explain(c.api.join(ctx, t.id))
+	return c.api.join(ctx, t.id)
 }
 
 // Deliver posts a message or a note about one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/slack-go/slack"
 
@@ -31,11 +32,18 @@ func (c *connector) message(ctx context.Context, d event.Delivery) (event.Receip
 	if err != nil {
 		return event.Receipt{}, err
 	}
+	if title := oneLine(d.Title); title != "" {
+		text = title + "\n" + text
+	}
 	at, err := c.place(ctx, d)
 	if err != nil {
 		return event.Receipt{}, unsent(err)
 	}
 	ts, err := c.post(ctx, post{id: d.ID, at: at, author: author(d, at.ts == ""), text: text})
+	if isRefusal(err, "thread_not_found") { // somebody has deleted its beginning: it begins anew
+		at.ts = ""
+		ts, err = c.post(ctx, post{id: d.ID, at: at, author: author(d, true), text: text})
+	}
 	if err != nil {
 		return event.Receipt{}, err
 	}
@@ -96,8 +104,9 @@ func author(d event.Delivery, first bool) string {
 	if name == "" {
 		return oneLine(string(d.Sender))
 	}
-	if first && threaded(d) {
-		return oneLine(name + " · " + d.Sender.Rest())
+	if first && threaded(d) { // the address can't be forged, so it is never cut off
+		address := " · " + oneLine(d.Sender.Rest())
+		return shorten(name, max(maxUsername-len(address), 10)) + address
 	}
 	return name
 }
@@ -115,7 +124,7 @@ func (c *connector) post(ctx context.Context, p post) (string, error) {
 			return "", unsent(err)
 		}
 		return c.send(ctx, p, me.customize)
-	case isRefusal(err, "missing_scope") && me.customize && p.author != "":
+	case lacksNames(err) && me.customize && p.author != "":
 		c.log.Warn("slack: the app may not post under other names (chat:write.customize is missing): names stand before the text")
 		c.api.plainNames()
 		return c.send(ctx, p, false)
@@ -124,6 +133,13 @@ func (c *connector) post(ctx context.Context, p post) (string, error) {
 		c.log.Error("slack refuses a post", "message", p.id, "channel", p.at.channel, "err", err)
 	}
 	return ts, err
+}
+
+// lacksNames tells whether it is the right to post under other names that is
+// missing.
+func lacksNames(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.code == "missing_scope" && strings.Contains(r.needed, "chat:write.customize")
 }
 
 // send makes the request. https://docs.slack.dev/reference/methods/chat.postMessage

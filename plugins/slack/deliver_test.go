@@ -2,6 +2,8 @@ package slack
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -203,5 +205,68 @@ func TestVerdictsOfErrorsThatAreNotSlacks(t *testing.T) {
 	}
 	if verdict(nil, true) != nil {
 		t.Error("no error is one")
+	}
+}
+
+func TestAThreadThatIsGoneBeginsAnew(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	desk := s.Channel("support")
+	d := from("o1", address(s.Team, desk), event.ModeDesk, "it is broken")
+	first := p.deliver(d)
+	s.Delete(desk, s.Messages(desk)[0].TS)
+	d.ID, d.Anchor = "o2", first.Anchor
+	if _, found, err := p.c.Find(t.Context(), d, time.Now()); found || err != nil {
+		t.Errorf("find in a thread that is gone: %v, %v", found, err)
+	}
+	r := p.deliver(d)
+	m := s.Messages(desk)[0]
+	if m.ThreadTS != "" || r.Anchor != desk+"/"+m.TS || m.Name != "Alice · alice@example.com" {
+		t.Errorf("it stands at %+v, the anchor is %q", m, r.Anchor)
+	}
+}
+
+func TestALongNameDoesNotHideTheAddress(t *testing.T) {
+	d := from("o1", "slack:T/C", event.ModeDesk, "")
+	for _, name := range []string{strings.Repeat("Bob ", 50), "\u200bBob"} {
+		d.SenderName = name
+		got := author(d, true)
+		if !strings.HasPrefix(got, "Bob") || !strings.HasSuffix(got, " · alice@example.com") || len(got) > maxUsername {
+			t.Errorf("%q became %q", name, got)
+		}
+	}
+	d.SenderName = "\u2060\u200b"
+	if got := author(d, true); got != "sip:alice@example.com" {
+		t.Errorf("a name that nobody sees became %q", got)
+	}
+}
+
+func TestTitleAndCharsetAreNotLost(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops := s.Channel("ops")
+	d := from("o1", address(s.Team, ops), event.ModeRoom, "caf\xe9")
+	d.Title, d.MediaType = "Lunch", "text/plain;charset=iso-8859-1"
+	p.deliver(d)
+	if got := s.Messages(ops)[0].Text; got != "Lunch\ncafé" {
+		t.Errorf("shown is %q", got)
+	}
+}
+
+func TestTheTokenGoesNowhereElse(t *testing.T) {
+	told := make(chan string, 10)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header.Get("Authorization") }))
+	defer other.Close()
+	redirecting := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer redirecting.Close()
+	a := newAPI(settings{BotToken: "xoxb-secret", APIURL: redirecting.URL + "/"})
+	defer a.close()
+	if _, err := a.identity(t.Context()); err == nil {
+		t.Error("a redirection is an answer")
+	}
+	select {
+	case token := <-told:
+		t.Errorf("another host was told %q", token)
+	default:
 	}
 }

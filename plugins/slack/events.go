@@ -33,7 +33,9 @@ func (c *connector) serveEvent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := c.verify(r.Header, body); err != nil {
-		c.log.Warn("slack: a request without a valid signature was refused", "err", err)
+		if c.strangers.due() {
+			c.log.Warn("slack: a request without a valid signature was refused; others of this minute are not logged", "err", err)
+		}
 		http.Error(w, "this is not signed with the app's signing secret, or not now", http.StatusUnauthorized)
 		return
 	}
@@ -66,7 +68,10 @@ func (c *connector) verify(header http.Header, body []byte) error {
 	return v.Ensure()
 }
 
-var errSlow = errors.New("the host takes longer than Slack waits")
+var (
+	errSlow = errors.New("the host takes longer than Slack waits")
+	errFull = errors.New("too much waits in this channel")
+)
 
 // takeSoon takes h in its channel's turn, and gives up before Slack does. What
 // goes on then is stored all the same, and its repetition known.
@@ -74,8 +79,8 @@ func (c *connector) takeSoon(ctx context.Context, h heard) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, errSlow)
 	defer cancel()
 	done := make(chan error, 1)
-	if !c.queue.add(ctx, h.spot(), func(work context.Context) { done <- c.take(work, h) }) {
-		return context.Cause(ctx)
+	if !c.queue.add(h.spot(), func(work context.Context) { done <- c.take(work, h) }) {
+		return errFull
 	}
 	select {
 	case err := <-done:

@@ -29,6 +29,9 @@ func (c *connector) Find(ctx context.Context, d event.Delivery, first time.Time)
 	since, cursor := stamp(first.Add(-clockMargin)), ""
 	for range findPages {
 		page, next, err := c.page(ctx, at, since, cursor)
+		if isRefusal(err, "thread_not_found") {
+			return event.Receipt{}, false, nil // nothing stands in a thread that is gone
+		}
 		if err != nil {
 			return event.Receipt{}, false, silent(err)
 		}

@@ -41,6 +41,9 @@ func (p *people) name(ctx context.Context, user string) string {
 		return known.name
 	}
 	fresh := p.ask(ctx, user)
+	if ctx.Err() != nil {
+		return user // there was no time to ask; the next one may
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.known) >= maxPeople {
@@ -51,6 +54,9 @@ func (p *people) name(ctx context.Context, user string) string {
 }
 
 func (p *people) ask(ctx context.Context, user string) person {
+	if ctx.Err() != nil {
+		return person{name: user}
+	}
 	var u *slack.User
 	err := p.api.call(ctx, func(ctx context.Context) (err error) { u, err = p.api.client.GetUserInfoContext(ctx, user); return err })
 	if err != nil {

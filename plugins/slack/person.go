@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
@@ -42,17 +43,21 @@ var (
 // what follows. A bare name or number is completed with domain, if there is
 // one.
 func dial(text, domain string) (to event.Address, rest string, ok bool) {
-	word, rest, found := strings.Cut(strings.TrimSpace(text), " ")
-	if first, more, cut := strings.Cut(word, "\n"); cut {
-		word, rest, found = first, more+" "+rest, true
+	text = strings.TrimSpace(text)
+	end := strings.IndexFunc(text, unicode.IsSpace)
+	if end < 0 {
+		return "", text, false
 	}
-	rest = strings.TrimSpace(rest)
-	word = strings.TrimSuffix(strings.TrimPrefix(word, "sip:"), ":")
+	word, rest := text[:end], strings.TrimSpace(text[end:])
+	if len(word) > 4 && strings.EqualFold(word[:4], "sip:") {
+		word = word[4:]
+	}
+	word = strings.TrimPrefix(strings.TrimRight(word, ":,"), "@")
 	user, host, full := strings.Cut(word, "@")
 	if !full {
 		host = domain
 	}
-	if !found || rest == "" || !sipUser.MatchString(user) || !sipHost.MatchString(host) {
+	if rest == "" || !sipUser.MatchString(user) || !sipHost.MatchString(host) {
 		return "", text, false
 	}
 	return event.Address("sip:" + user + "@" + host), rest, true

@@ -7,23 +7,26 @@ import (
 )
 
 const (
-	// maxQueued is how many events are worked on or wait at once. Slack keeps
-	// what is not taken, and sends it again.
-	maxQueued = 256
+	// maxLine is how many events of a channel wait at once, and maxQueued how
+	// many of all. What is too much is left to Slack, which sends it again.
+	maxLine   = 64
+	maxQueued = 2048
 	// settle is how long an event waits for an earlier one: two connections
 	// can overtake each other.
 	settle = 100 * time.Millisecond
+	// maxWork is how long one event may be worked on.
+	maxWork = 20 * time.Second
 )
 
 // queue works on the events of one channel one after another, in the order in
 // which they were said, and on those of different channels at the same time.
 type queue struct {
 	ctx     context.Context
-	places  chan struct{}
 	working sync.WaitGroup
 
-	mu    sync.Mutex
-	lines map[string][]job
+	mu     sync.Mutex
+	queued int
+	lines  map[string][]job
 }
 
 // A job is one event that waits.
@@ -33,23 +36,18 @@ type job struct {
 	run   func(context.Context)
 }
 
-func newQueue(ctx context.Context) *queue {
-	return &queue{ctx: ctx, places: make(chan struct{}, maxQueued), lines: map[string][]job{}}
-}
+func newQueue(ctx context.Context) *queue { return &queue{ctx: ctx, lines: map[string][]job{}} }
 
-// add has f called in the turn of a message. It waits while too much is under
-// way, and returns false if ctx ended first.
-func (q *queue) add(ctx context.Context, at spot, f func(context.Context)) bool {
-	select {
-	case q.places <- struct{}{}:
-	case <-ctx.Done():
-		return false
-	case <-q.ctx.Done():
-		return false
-	}
+// add has f called in the turn of a message. It returns false, and f is never
+// called, when too much waits already.
+func (q *queue) add(at spot, f func(context.Context)) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	line, busy := q.lines[at.channel]
+	if len(line) >= maxLine || q.queued >= maxQueued || q.ctx.Err() != nil {
+		return false
+	}
+	q.queued++
 	q.lines[at.channel] = append(line, job{at.ts, time.Now(), f})
 	if !busy {
 		q.working.Go(func() { q.work(at.channel) })
@@ -68,9 +66,14 @@ func (q *queue) work(channel string) {
 		case <-time.After(wait):
 		case <-q.ctx.Done():
 		}
-		q.first(channel).run(q.ctx)
-		<-q.places
+		q.do(q.first(channel))
 	}
+}
+
+func (q *queue) do(j job) {
+	ctx, cancel := context.WithTimeout(q.ctx, maxWork)
+	defer cancel()
+	j.run(ctx)
 }
 
 // oldest returns how long the job that waits longest has still to wait. It
@@ -99,6 +102,7 @@ func (q *queue) first(channel string) job {
 	}
 	found := line[at]
 	q.lines[channel] = append(line[:at:at], line[at+1:]...)
+	q.queued--
 	return found
 }
 

@@ -8,13 +8,10 @@ import (
 )
 
 func TestWhatOvertookOnTheWayIsPutInOrder(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	q := newQueue(ctx)
+	q := newQueue(t.Context())
 	var got []string
-	done := make(chan struct{}, 10)
 	for _, ts := range []string{"12.000003", "9.000001", "12.000001"} {
-		q.add(ctx, spot{"C1", ts}, func(context.Context) { got = append(got, ts); done <- struct{}{} })
+		q.add(spot{"C1", ts}, func(context.Context) { got = append(got, ts) })
 	}
 	q.wait()
 	if want := []string{"9.000001", "12.000001", "12.000003"}; !slices.Equal(got, want) {
@@ -25,19 +22,22 @@ func TestWhatOvertookOnTheWayIsPutInOrder(t *testing.T) {
 func TestAChannelThatIsStuckStopsNoOther(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	q := newQueue(ctx)
-	q.add(ctx, spot{"C1", "1.1"}, func(work context.Context) { <-work.Done() })
-	q.add(ctx, spot{"C1", "1.2"}, func(context.Context) {})
-	done := make(chan struct{})
-	q.add(ctx, spot{"C2", "1.1"}, func(context.Context) { close(done) })
-	<-done
-	for i := range maxQueued - 2 { // all places are taken
-		q.add(ctx, spot{"C1", fmt.Sprintf("2.%d", i)}, func(context.Context) {})
+	began := make(chan struct{})
+	q.add(spot{"C1", "1.1"}, func(work context.Context) { close(began); <-work.Done() })
+	<-began
+	for i := range maxLine {
+		if !q.add(spot{"C1", fmt.Sprintf("2.%d", i)}, func(context.Context) {}) {
+			t.Fatalf("only %d wait", i)
+		}
 	}
-	full, stop := context.WithCancel(ctx)
-	stop()
-	if q.add(full, spot{"C3", "1.1"}, func(context.Context) { t.Error("it ran") }) {
+	if q.add(spot{"C1", "3.1"}, func(context.Context) { t.Error("it ran") }) {
 		t.Error("more is taken than there is place for")
 	}
+	done := make(chan struct{})
+	if !q.add(spot{"C2", "1.1"}, func(context.Context) { close(done) }) {
+		t.Error("another channel is stopped")
+	}
+	<-done
 	cancel()
 	q.wait()
 }

@@ -1,11 +1,13 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
@@ -25,27 +27,62 @@ type callback struct {
 	} `json:"authorizations"`
 }
 
-// said is an event of type message.
+// said is an event of type message. Fields of other types than they should
+// have are taken as empty: what somebody said must not be lost for them.
 // https://docs.slack.dev/reference/events/message
 type said struct {
-	Type        string `json:"type"`
-	Subtype     string `json:"subtype"`
-	User        string `json:"user"`
-	Bot         string `json:"bot_id"`
-	App         string `json:"app_id"`
-	Name        string `json:"username"` // of a bot's post
-	Text        string `json:"text"`
-	TS          string `json:"ts"`
-	ThreadTS    string `json:"thread_ts"`
-	Channel     string `json:"channel"`
-	ChannelType string `json:"channel_type"`
-	Files       []struct {
-		Name  string `json:"name"`
-		Title string `json:"title"`
-	} `json:"files"`
-	Metadata struct {
-		Type string `json:"event_type"`
-	} `json:"metadata"`
+	Type        word         `json:"type"`
+	Subtype     word         `json:"subtype"`
+	User        word         `json:"user"`
+	Bot         word         `json:"bot_id"`
+	App         word         `json:"app_id"`
+	Name        word         `json:"username"` // of a bot's post
+	Text        word         `json:"text"`
+	TS          word         `json:"ts"`
+	ThreadTS    word         `json:"thread_ts"`
+	Channel     word         `json:"channel"`
+	ChannelType word         `json:"channel_type"`
+	Files       parts        `json:"files"`
+	Attachments parts        `json:"attachments"`
+	Metadata    metadataType `json:"metadata"`
+}
+
+// word is a JSON string; anything else reads as empty.
+type word string
+
+// UnmarshalJSON never fails.
+func (w *word) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		*w = word(s)
+	}
+	return nil
+}
+
+// parts are files, or what an app attached.
+type parts []struct {
+	Name     word `json:"name"`
+	Title    word `json:"title"`
+	Text     word `json:"text"`
+	Fallback word `json:"fallback"`
+}
+
+// UnmarshalJSON never fails.
+func (p *parts) UnmarshalJSON(b []byte) error {
+	type plain parts
+	_ = json.Unmarshal(b, (*plain)(p))
+	return nil
+}
+
+type metadataType struct {
+	Type word `json:"event_type"`
+}
+
+// UnmarshalJSON never fails.
+func (m *metadataType) UnmarshalJSON(b []byte) error {
+	type plain metadataType
+	_ = json.Unmarshal(b, (*plain)(m))
+	return nil
 }
 
 // A heard is a message that somebody said to the bridge.
@@ -54,7 +91,15 @@ type heard struct {
 	team string
 }
 
-func (h heard) spot() spot { return spot{h.Channel, h.TS} }
+func (h heard) spot() spot { return spot{string(h.Channel), string(h.TS)} }
+
+// direct tells whether it was said to the app alone.
+func (h heard) direct() bool {
+	return h.ChannelType == "im" || strings.HasPrefix(string(h.Channel), "D")
+}
+
+// slackbot is Slack's own voice.
+const slackbot = "USLACKBOT"
 
 // hear reads a callback. ok is false for everything that is not something
 // newly said by somebody else: joins, edits, the app's own posts.
@@ -63,26 +108,28 @@ func hear(payload []byte) (h heard, ok bool, err error) {
 	if err := json.Unmarshal(payload, &cb); err != nil {
 		return h, false, fmt.Errorf("slack: an event can't be read: %w", err)
 	}
-	if cb.Type != "event_callback" || json.Unmarshal(cb.Event, &h.said) != nil || h.Type != "message" {
+	if cb.Type != "event_callback" {
 		return h, false, nil
+	}
+	if err := json.Unmarshal(cb.Event, &h.said); err != nil {
+		return h, false, fmt.Errorf("slack: an event can't be read: %w", err)
 	}
 	h.team = cb.Team
 	if len(cb.Authorizations) > 0 && cb.Authorizations[0].Team != "" {
 		h.team = cb.Authorizations[0].Team
 	}
-	if _, valid := readSpot(h.spot().String()); !valid || own(cb, h.said) || !newly(h.Subtype) {
-		return h, false, nil
-	}
-	return h, true, nil
+	_, valid := readSpot(h.spot().String())
+	ok = h.Type == "message" && valid && (h.User != "" || h.Bot != "") && !own(cb, h.said) && newly(string(h.Subtype))
+	return h, ok, nil
 }
 
 // own tells whether the app itself has posted m.
 func own(cb callback, m said) bool {
-	if m.Metadata.Type == outboundEvent || m.App != "" && m.App == cb.App {
+	if m.Metadata.Type == outboundEvent || m.App != "" && string(m.App) == cb.App {
 		return true
 	}
 	for _, a := range cb.Authorizations {
-		if a.User != "" && a.User == m.User {
+		if a.User != "" && a.User == string(m.User) {
 			return true
 		}
 	}
@@ -102,7 +149,7 @@ func newly(subtype string) bool {
 // take hands a callback over to the host. It returns nil when Slack may be
 // told that it was taken: it is stored, or will never be.
 func (c *connector) take(ctx context.Context, h heard) error {
-	if me, ok := c.api.known(); ok && (h.Bot != "" && h.Bot == me.bot || h.User == me.user) {
+	if me, ok := c.api.known(); ok && (h.Bot != "" && string(h.Bot) == me.bot || string(h.User) == me.user) {
 		return nil // its own post, without what tells so sooner
 	}
 	in, err := c.inbound(ctx, h)
@@ -116,24 +163,30 @@ func (c *connector) take(ctx context.Context, h heard) error {
 	return err
 }
 
+// nameWait is how long a message waits for the names in it: the first is that
+// of its author.
+const nameWait = time.Second
+
 // inbound is what the host is told of h.
 func (c *connector) inbound(ctx context.Context, h heard) (event.Inbound, error) {
-	author := h.User
-	if author == "" {
-		author = h.Bot
-	}
+	names, cancel := context.WithTimeout(ctx, nameWait)
+	defer cancel()
+	author := cmp.Or(string(h.User), string(h.Bot))
 	in := event.Inbound{Envelope: event.Envelope{
-		Kind: event.KindMessage, Sender: address(h.team, author), SenderName: oneLine(h.Name), NativeID: h.spot().String(),
-		Recipient: address(h.team, h.Channel), Sent: moment(h.TS), Automatic: h.Bot != "",
+		Kind: event.KindMessage, Sender: address(h.team, author), SenderName: oneLine(string(h.Name)), NativeID: h.spot().String(),
+		Recipient: address(h.team, string(h.Channel)), Sent: moment(string(h.TS)), Automatic: h.Bot != "" || h.User == slackbot,
 	}}
 	if h.User != "" && in.SenderName == "" {
-		in.SenderName = c.people.name(ctx, h.User)
+		in.SenderName = c.people.name(names, string(h.User))
 	}
 	if h.ThreadTS != "" {
-		in.Thread = spot{h.Channel, h.ThreadTS}.String()
+		in.Thread = spot{string(h.Channel), string(h.ThreadTS)}.String()
 	}
-	text := c.text(ctx, h)
-	if h.ChannelType == "im" {
+	text := c.text(names, h)
+	if text == "" {
+		text = "(a message without text)"
+	}
+	if h.direct() {
 		var err error
 		if text, err = c.toPerson(ctx, &in, h, text); err != nil {
 			return in, err
@@ -145,16 +198,17 @@ func (c *connector) inbound(ctx context.Context, h heard) (event.Inbound, error)
 
 // text is what somebody wrote, with the names of the files they added.
 func (c *connector) text(ctx context.Context, h heard) string {
-	lines := []string{clean(plain(h.Text, func(user string) string { return c.people.name(ctx, user) }))}
+	lines := []string{clean(plain(string(h.Text), func(user string) string { return c.people.name(ctx, user) }))}
 	if lines[0] == "" {
 		lines = nil
 	}
-	for _, f := range h.Files {
-		name := oneLine(f.Name)
-		if name == "" {
-			name = oneLine(f.Title)
+	for _, a := range h.Attachments {
+		if t := clean(plain(string(cmp.Or(a.Fallback, a.Text)), func(user string) string { return user })); t != "" {
+			lines = append(lines, t)
 		}
-		lines = append(lines, "[file: "+name+"]")
+	}
+	for _, f := range h.Files {
+		lines = append(lines, "[file: "+oneLine(string(cmp.Or(f.Name, f.Title)))+"]")
 	}
 	text := strings.Join(lines, "\n")
 	if h.Subtype == "me_message" {
@@ -167,12 +221,12 @@ func (c *connector) text(ctx context.Context, h heard) string {
 // direct conversation to its author, who wrote to nobody else.
 func (c *connector) refused(ctx context.Context, h heard, why error) {
 	c.log.Info("not taken", "native", h.spot().String(), "err", why)
-	if h.ChannelType != "im" || h.Bot != "" || !c.hints.first(h.spot()) {
+	if !h.direct() || h.Bot != "" || !c.hints.first(h.spot()) {
 		return
 	}
 	at := h.spot()
 	if h.ThreadTS != "" {
-		at.ts = h.ThreadTS
+		at.ts = string(h.ThreadTS)
 	}
 	_, err := c.post(ctx, post{id: "hint/" + h.spot().String(), at: at, text: hint(why, c.set.SIPDomain)})
 	if err != nil {

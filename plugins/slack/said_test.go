@@ -218,3 +218,34 @@ func TestEventsOverHTTPNeedASignature(t *testing.T) {
 		t.Errorf("%d messages came in", n)
 	}
 }
+
+func TestNamesHoldNoMessageUp(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s)).connected()
+	ops, bob := s.Channel("ops"), s.Person("Bob")
+	s.Slow("users.info", patience)
+	began := time.Now()
+	s.Say(bob, ops, strings.Repeat("<@U0SOMEBODY> <@U0ANOTHER> ", 100), "")
+	in := p.got(1)
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %v to store", took)
+	}
+	if in[0].SenderName != bob || !strings.HasPrefix(string(in[0].Data), "@U0SOMEBODY @U0ANOTHER") {
+		t.Errorf("it came in from %q as %.40q", in[0].SenderName, in[0].Data)
+	}
+}
+
+func TestAFieldOfAnotherTypeLosesNoMessage(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s)).connected()
+	ops, bob := s.Channel("ops"), s.Person("Bob")
+	s.Tell(ops, map[string]any{"type": "message", "ts": "1700000000.000001", "user": bob, "text": "hello",
+		"files": "none", "bot_id": nil, "username": 7, "metadata": []any{}, "attachments": map[string]any{}})
+	s.Tell(ops, map[string]any{"type": "message", "ts": "1700000001.000001", "bot_id": "B0OTHER", "attachments": []any{map[string]any{"fallback": "build 7 failed"}}})
+	s.Tell(ops, map[string]any{"type": "message", "ts": "1700000002.000001", "text": "from nobody"})
+	s.Tell(ops, map[string]any{"type": "message", "ts": "1700000003.000001", "user": "USLACKBOT", "text": "a reminder"})
+	in := p.got(3)
+	if string(in[0].Data) != "hello" || string(in[1].Data) != "build 7 failed" || string(in[2].Data) != "a reminder" || !in[2].Automatic {
+		t.Errorf("came in: %q %q %q", in[0].Data, in[1].Data, in[2].Data)
+	}
+}

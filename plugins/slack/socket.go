@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log"
 	"time"
@@ -13,6 +14,9 @@ import (
 // sockets is how many Socket Mode connections are open: while Slack has one
 // renewed, events come by the other.
 const sockets = 2
+
+// ackPatience is how long an acknowledgement waits for a connection.
+const ackPatience = 500 * time.Millisecond
 
 // listen keeps one Socket Mode connection until ctx ends.
 // https://docs.slack.dev/apis/events-api/using-socket-mode
@@ -49,7 +53,8 @@ func (c *connector) connect(ctx context.Context) error {
 	defer cancel()
 	quiet := log.New(io.Discard, "", 0)
 	client := socketmode.New(
-		slack.New(c.set.BotToken, slack.OptionAppLevelToken(c.set.AppToken), slack.OptionAPIURL(c.set.APIURL), slack.OptionLog(quiet)),
+		slack.New(c.set.BotToken, slack.OptionAppLevelToken(c.set.AppToken), slack.OptionAPIURL(c.set.APIURL),
+			slack.OptionHTTPClient(c.api.http), slack.OptionLog(quiet)),
 		socketmode.OptionLog(quiet))
 	ended := make(chan error, 1)
 	go func() { ended <- client.RunContext(ctx) }()
@@ -69,8 +74,13 @@ func (c *connector) happened(ctx context.Context, client *socketmode.Client, e s
 	case *slack.ConnectionErrorEvent:
 		c.log.Warn("slack: a connection for events failed", "err", answeredBy(data.ErrorObj), "again", data.Backoff.String())
 		return
-	case *socketmode.ErrorBadMessage:
-		c.log.Warn("slack: an event can't be read", "err", data.Cause)
+	case *socketmode.ErrorBadMessage: // slack-go is stricter than is good for what people say
+		var request socketmode.Request
+		if json.Unmarshal(data.Message, &request) != nil || request.Type != socketmode.RequestTypeEventsAPI {
+			c.log.Warn("slack: an event can't be read", "err", data.Cause)
+			return
+		}
+		c.received(ctx, client, request)
 		return
 	case *socketmode.ConnectedEvent:
 		c.log.Info("slack: events come in by Socket Mode")
@@ -79,17 +89,32 @@ func (c *connector) happened(ctx context.Context, client *socketmode.Client, e s
 	if e.Type != socketmode.EventTypeEventsAPI || e.Request == nil {
 		return
 	}
-	request := *e.Request
+	c.received(ctx, client, *e.Request)
+}
+
+// received takes the event of a request, and acknowledges it when it is taken.
+func (c *connector) received(ctx context.Context, client *socketmode.Client, request socketmode.Request) {
 	h, ok, err := hear(request.Payload)
 	if err != nil || !ok {
-		_ = client.AckCtx(ctx, request.EnvelopeID, nil) // the connection is gone: Slack sends it again
+		if err != nil {
+			c.log.Warn("slack: an event was passed over", "err", err)
+		}
+		acknowledge(ctx, client, request.EnvelopeID)
 		return
 	}
-	c.queue.add(ctx, h.spot(), func(work context.Context) {
+	c.queue.add(h.spot(), func(work context.Context) {
 		if err := c.take(work, h); err != nil {
 			c.log.Warn("slack: a message is not stored yet; Slack will send it again", "native", h.spot().String(), "err", err)
 			return
 		}
-		_ = client.AckCtx(ctx, request.EnvelopeID, nil)
+		acknowledge(ctx, client, request.EnvelopeID)
 	})
+}
+
+// acknowledge tells Slack that an event was taken. Where that can't be done
+// soon, because there is no connection, Slack sends the event again.
+func acknowledge(ctx context.Context, client *socketmode.Client, envelope string) {
+	ctx, cancel := context.WithTimeout(ctx, ackPatience)
+	defer cancel()
+	_ = client.AckCtx(ctx, envelope, nil)
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"mime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/html/charset"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
@@ -31,14 +34,26 @@ func words(ctx context.Context, m sdk.Media, c event.Content) (string, error) {
 			return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
 		}
 	}
-	text := strings.TrimRight(clean(string(data)), "\n")
+	text := strings.TrimRight(clean(decode(c.MediaType, data)), "\n")
 	if strings.TrimSpace(text) == "" {
 		text = "(empty message)"
 	}
 	if len(data) > maxText || utf8.RuneCountInString(escape(text)) > maxSlack {
-		return "", event.Permanent(&refusal{"msg_too_long"})
+		return "", event.Permanent(&refusal{code: "msg_too_long"})
 	}
 	return text, nil
+}
+
+// decode reads text in the charset that its type names; in one that nobody
+// knows, as it is.
+func decode(mediaType string, data []byte) string {
+	_, params, _ := mime.ParseMediaType(mediaType)
+	if enc, name := charset.Lookup(params["charset"]); enc != nil && name != "utf-8" {
+		if text, err := enc.NewDecoder().Bytes(data); err == nil {
+			return string(text)
+		}
+	}
+	return string(data)
 }
 
 // clean drops what is not text: controls, and marks that turn the direction
@@ -58,13 +73,24 @@ func clean(s string) string {
 	}, s)
 }
 
-// oneLine is a name fit to be shown: short, on one line.
+// oneLine is a name fit to be shown: short, on one line, without marks that
+// nobody sees.
 func oneLine(s string) string {
-	s = strings.Join(strings.Fields(clean(s)), " ")
-	if len(s) <= maxUsername {
+	s = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, clean(s))
+	return shorten(strings.Join(strings.Fields(s), " "), maxUsername)
+}
+
+// shorten cuts a text to at most n bytes.
+func shorten(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	cut := maxUsername - len("…")
+	cut := n - len("…")
 	for !utf8.RuneStart(s[cut]) {
 		cut--
 	}
@@ -110,7 +136,7 @@ func reference(token string, name func(string) string) string {
 	}
 	switch id := what[1:]; what[0] {
 	case '@':
-		if labelled {
+		if labelled && label != "" {
 			return "@" + strings.TrimPrefix(label, "@")
 		}
 		return "@" + name(id)

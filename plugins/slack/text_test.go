@@ -18,7 +18,7 @@ func TestReferencesBecomeReadable(t *testing.T) {
 		"<https://a.b/c> <https://a.b|a.b> <https://a.b|words>":           "https://a.b/c a.b words (https://a.b)",
 		"<mailto:x@y.z|x@y.z> <tel:+1555|+1555> <mailto:x@y.z>":           "x@y.z +1555 x@y.z",
 		"1 &lt; 2 &amp;&amp; 3 &gt; 2 &amp;lt;":                           "1 < 2 && 3 > 2 &lt;",
-		"open < never closed":                                             "open < never closed", "<>": "", "<|x>": "x", "a <": "a <",
+		"open < never closed":                                             "open < never closed", "<>": "", "<|x>": "x", "a <": "a <", "<@U1|>": "@NU1",
 	} {
 		if got := plain(in, nobody); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
@@ -45,7 +45,7 @@ func TestWhoIsDialled(t *testing.T) {
 		"sip:alice@example.com: hello": "sip:alice@example.com|hello",
 		"alice hello there":            "sip:alice@home|hello there",
 		"+1555\nhello":                 "sip:+1555@home|hello",
-		"alice":                        "", "alice ": "", "": "", "who? me": "", "a@b@c hello": "", "alice@ hello": "", "@b hello": "",
+		"alice":                        "", "alice ": "", "": "", "who? me": "", "a@b@c hello": "", "Sip:alice@example.com, hello": "sip:alice@example.com|hello", "alice\u00a0hello": "sip:alice@home|hello", "alice@ hello": "", "@b hello": "sip:b@home|hello",
 	} {
 		to, rest, ok := dial(text, "home")
 		got := ""
@@ -64,6 +64,9 @@ func TestWhoIsDialled(t *testing.T) {
 func TestNamesAreShortAndOnOneLine(t *testing.T) {
 	if got := oneLine("Eve\r\nX: \u202eevil\x00 "); got != "Eve X: evil" {
 		t.Errorf("got %q", got)
+	}
+	if got := oneLine("\u200b\u2060\ufeff"); got != "" {
+		t.Errorf("a name that nobody sees is %q", got)
 	}
 	long := oneLine(strings.Repeat("é", 100))
 	if len(long) > maxUsername || !utf8.ValidString(long) || !strings.HasSuffix(long, "…") {

@@ -1,6 +1,7 @@
 package slacktest
 
 import (
+	"maps"
 	"net/http"
 	"time"
 )
@@ -8,10 +9,10 @@ import (
 // faults are what a test asks the workspace to do wrong.
 type faults struct {
 	events   []*delivery
-	lose     int           // answers to posts to be lost after they are stored
-	status   int           // of every answer, if not 0
-	after    time.Duration // posts get 429 with this Retry-After, if not 0
-	slow     time.Duration // before every answer
+	lose     int                      // answers to posts to be lost after they are stored
+	status   int                      // of every answer, if not 0
+	after    time.Duration            // posts get 429 with this Retry-After, if not 0
+	slow     map[string]time.Duration // before every answer of a method
 	revoked  bool
 	held     chan struct{} // closed to release answers to posts; nil: none is held
 	stored   chan string   // told the id of a post whose answer is held
@@ -36,8 +37,16 @@ func (s *Server) Limit(after time.Duration) { s.set(func(f *faults) { f.after = 
 // Fail has every method answered with an HTTP status; 0 ends it.
 func (s *Server) Fail(status int) { s.set(func(f *faults) { f.status = status }) }
 
-// Slow has every answer wait.
-func (s *Server) Slow(d time.Duration) { s.set(func(f *faults) { f.slow = d }) }
+// Slow has every answer of a method wait.
+func (s *Server) Slow(method string, d time.Duration) {
+	s.set(func(f *faults) {
+		f.slow = maps.Clone(f.slow)
+		if f.slow == nil {
+			f.slow = map[string]time.Duration{}
+		}
+		f.slow[method] = d
+	})
+}
 
 // Revoke takes the app's tokens away, or gives them back.
 func (s *Server) Revoke(revoked bool) { s.set(func(f *faults) { f.revoked = revoked }) }

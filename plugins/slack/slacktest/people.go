@@ -1,6 +1,9 @@
 package slacktest
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Person adds somebody to the workspace and returns their id.
 func (s *Server) Person(name string) string {
@@ -32,6 +35,15 @@ func (s *Server) add(c *channel) string {
 	c.id = s.id("C")
 	s.channels[c.id] = c
 	return c.id
+}
+
+// Delete takes a message away. A thread without answers is gone with it.
+func (s *Server) Delete(channel, ts string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[channel]
+	c.messages = slices.DeleteFunc(c.messages, func(m *Message) bool { return m.TS == ts })
+	s.tell()
 }
 
 // Direct returns the channel in which a person and the app talk.

@@ -21,12 +21,12 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such ticket", http.StatusNotFound)
 		return
 	}
+	s.running.Add(1) // before the server loses sight of the connection
+	defer s.running.Done()
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the SDKs send an Origin of their own
 	if err != nil {
 		return
 	}
-	s.running.Add(1)
-	defer s.running.Done()
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	one := &socket{conn: conn, frames: make(chan []byte, 1000)}

@@ -35,9 +35,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.faults.requests[method]++
 	f := s.faults
 	s.mu.Unlock()
-	if f.slow > 0 {
+	if wait := f.slow[method]; wait > 0 {
 		select {
-		case <-time.After(f.slow):
+		case <-time.After(wait):
 		case <-r.Context().Done():
 			return
 		}
