@@ -23,8 +23,8 @@ import (
 	"time"
 )
 
-// A mailServer is Postfix and Dovecot for mail.test, where alice, bob, team
-// and the bridge have mailboxes. Mail for bridge.mail.test is handed over by
+// A mailServer is Postfix and Dovecot for mail.test, where alice, bob, carol,
+// team and the bridge have mailboxes. Mail for bridge.mail.test is handed over by
 // LMTP. It takes no mail from anybody who writes under another's address.
 type mailServer struct {
 	t                       *testing.T
@@ -37,7 +37,7 @@ type mailServer struct {
 	postfix, dovecot, mails *proc
 }
 
-var mailUsers = []string{"alice", "bob", "team", "parley"}
+var mailUsers = []string{"alice", "bob", "carol", "team", "parley"}
 
 // mailPassword is that of a user of the mail server.
 func mailPassword(user string) string { return "the-password-of-" + user }
@@ -57,7 +57,7 @@ func startMail(t *testing.T) *mailServer {
 	if err := made(exec.Command("postfix", "-c", m.dir+"/etc", "check")); err != nil {
 		t.Fatal(err)
 	}
-	m.mails = start(t, "postfix's log", exec.Command("tail", "-n", "+1", "-F", m.dir+"/postfix.log"))
+	m.mails = start(t, "postfix's log", exec.Command("tail", "-s", "0.1", "-n", "+1", "-F", m.dir+"/postfix.log"))
 	m.postfix = start(t, "postfix", exec.Command("/usr/lib/postfix/sbin/master", "-c", m.dir+"/etc", "-d"))
 	m.mails.says(`daemon started`)
 	t.Cleanup(func() { m.end(m.postfix) })
