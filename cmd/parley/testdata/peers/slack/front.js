@@ -74,6 +74,7 @@ async function serve(request, response) {
     if (wait) return answer(response, 429, { ok: false, error: 'ratelimited' }, { 'retry-after': String(wait) });
   }
   let headers = request.headers;
+  if (token) headers = { ...headers, authorization: 'Bearer ' + token }; // Slack takes it as an argument, too
   let sent = body;
   if (posting && ours) { // the emulator takes from the request what Slack takes from the token
     sent = Buffer.from(JSON.stringify({ ...values, bot_id: app.bot, app_id: app.id }));
