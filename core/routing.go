@@ -249,7 +249,8 @@ func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t rout
 	o := event.Outbound{
 		ID: event.OutboundID(in.ID, t.Address, 1), Time: time.Now(), Inbound: in.ID, Connector: t.Connector,
 		Target: t.Address, From: t.From, FromName: t.FromName, Generation: 1, Route: d.Route, Mode: event.Mode(d.Mode),
-		Lane: h.tokens.Lane(d.Route, token, t.Address), Envelope: in.Envelope, Content: in.Content,
+		Correspondent: d.Correspondent,
+		Lane:          h.tokens.Lane(d.Route, token, t.Address), Envelope: in.Envelope, Content: in.Content,
 	}
 	o.Conversation = token
 	o.InReplyTo = "" // an id of the origin's network says nothing at the target's

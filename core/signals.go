@@ -30,7 +30,7 @@ func (h *Host) signal(ctx context.Context, t event.Typing) {
 		}
 		h.composing(ctx, c, event.Delivery{
 			ID: t.EventID(), Kind: event.KindTyping, Target: to.Address, From: to.From, FromName: to.FromName,
-			Sender: t.Sender, Recipient: t.Recipient, Mode: event.Mode(d.Mode), Conversation: token,
+			Sender: t.Sender, Recipient: t.Recipient, Mode: event.Mode(d.Mode), Correspondent: d.Correspondent, Conversation: token,
 			Sent: t.Time, Active: t.Active, Attempt: 1,
 		})
 	}

@@ -105,17 +105,18 @@ type Inbound struct {
 
 // Outbound is one Inbound assigned to one target address and generation.
 type Outbound struct {
-	ID         string    // identity, derived from Inbound, target and generation: see OutboundID
-	Time       time.Time // when it was assigned
-	Inbound    string    // id of the Inbound
-	Connector  string    // connector instance that delivers it, or "sip"
-	Target     Address   // whom it is for
-	From       Address   // whom the target sees and answers: the sender, a room or a desk
-	FromName   string    // display name of whom the target sees
-	Generation int       // 1, and one more for each retry of a dead letter
-	Route      string    // name of the route; empty between local SIP accounts
-	Mode       Mode      // of the route
-	Lane       string    // token of route, conversation and target: the unit of order
+	ID            string    // identity, derived from Inbound, target and generation: see OutboundID
+	Time          time.Time // when it was assigned
+	Inbound       string    // id of the Inbound
+	Connector     string    // connector instance that delivers it, or "sip"
+	Target        Address   // whom it is for
+	From          Address   // whom the target sees and answers: the sender, a room or a desk
+	FromName      string    // display name of whom the target sees
+	Generation    int       // 1, and one more for each retry of a dead letter
+	Route         string    // name of the route; empty between local SIP accounts
+	Mode          Mode      // of the route
+	Correspondent Address   // SIP side of the conversation: its user, or the room's address
+	Lane          string    // token of route, conversation and target: the unit of order
 	Envelope
 	Content
 }
@@ -174,27 +175,28 @@ type Typing struct {
 // Delivery is what a connector is handed: one Outbound, mapped to what its
 // network can take.
 type Delivery struct {
-	ID           string // the Outbound's: deterministic, the same on every attempt
-	Kind         Kind
-	Target       Address
-	From         Address // whom the target sees and answers
-	FromName     string
-	Sender       Address // who said it
-	SenderName   string
-	Recipient    Address // the address the sender dialled
-	Mode         Mode    // desk: keep each conversation in a thread of its own; room: in none
-	Conversation string  // token; the same for all messages of one conversation
-	Anchor       string  // thread of the conversation: of an earlier Receipt, or of the person's last message
-	InReplyTo    string  // id on the target's network of the message this concerns, if known
-	Title        string  // what SIP and mail call Subject
-	Language     string
-	Sent         time.Time
-	Expires      time.Time
-	Wants        []State
-	State        State // of kind status
-	Active       bool  // of kind typing: composing, or stopped
-	Automatic    bool
-	Attempt      int // 1 if no earlier attempt can have reached the network
+	ID            string // the Outbound's: deterministic, the same on every attempt
+	Kind          Kind
+	Target        Address
+	From          Address // whom the target sees and answers
+	FromName      string
+	Sender        Address // who said it
+	SenderName    string
+	Recipient     Address // the address the sender dialled
+	Mode          Mode    // desk: keep each conversation in a thread of its own; room: in none
+	Correspondent Address // SIP side of the conversation: its user, or the room's address
+	Conversation  string  // token; the same for all messages of one conversation
+	Anchor        string  // thread of the conversation: of an earlier Receipt, or of the person's last message
+	InReplyTo     string  // id on the target's network of the message this concerns, if known
+	Title         string  // what SIP and mail call Subject
+	Language      string
+	Sent          time.Time
+	Expires       time.Time
+	Wants         []State
+	State         State // of kind status
+	Active        bool  // of kind typing: composing, or stopped
+	Automatic     bool
+	Attempt       int // 1 if no earlier attempt can have reached the network
 	Content
 }
 
@@ -222,7 +224,7 @@ func (o Outbound) Delivery() Delivery {
 	d := Delivery{
 		ID: o.ID, Kind: o.Kind, Target: o.Target, From: o.From, FromName: o.FromName,
 		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
-		Mode: o.Mode, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
+		Mode: o.Mode, Correspondent: o.Correspondent, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
 		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
 		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Attempt: 1, Content: o.Content,
 	}

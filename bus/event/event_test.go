@@ -33,7 +33,7 @@ func examples() map[string]Event {
 	out := Outbound{
 		ID: OutboundID(in.ID, "matrix:r/lobby:hs.org", 2), Time: at.Add(time.Millisecond), Inbound: in.ID,
 		Connector: "matrix", Target: "matrix:r/lobby:hs.org", From: "sip:lobby@example.com", FromName: "Lobby",
-		Generation: 2, Route: "lobby", Mode: ModeRoom, Lane: "laneB", Envelope: envelope,
+		Generation: 2, Route: "lobby", Mode: ModeDesk, Correspondent: "sip:carol@example.com", Lane: "laneB", Envelope: envelope,
 		Content: Content{MediaType: "image/png", Ref: "body.x", SHA256: strings.Repeat("0a", 32), Size: 300000},
 	}
 	status := out.Status(Failed, at)
@@ -142,7 +142,7 @@ func (d draw) outbound() Outbound {
 	return Outbound{
 		ID: "i" + d.text("id"), Time: d.time("time"), Inbound: d.text("inbound"), Connector: d.text("connector"),
 		Target: Address(d.text("target")), From: Address(d.text("from")), FromName: d.text("from name"),
-		Generation: rapid.IntRange(0, 9).Draw(d.T, "generation"), Route: d.text("route"), Mode: Mode(d.text("mode")), Lane: d.text("lane"),
+		Generation: rapid.IntRange(0, 9).Draw(d.T, "generation"), Route: d.text("route"), Mode: Mode(d.text("mode")), Correspondent: Address(d.text("correspondent")), Lane: d.text("lane"),
 		Envelope: d.envelope(d.text("origin")), Content: d.content(),
 	}
 }

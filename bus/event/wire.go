@@ -185,6 +185,7 @@ func (e *Outbound) assignment(f *fields) {
 	f.int("generation", &e.Generation)
 	text(f, "route", &e.Route)
 	text(f, "mode", &e.Mode)
+	text(f, "correspondent", &e.Correspondent)
 	text(f, "lane", &e.Lane)
 	text(f, "origin", &e.Origin)
 	e.Envelope.fields(f)

@@ -21,7 +21,7 @@ type Bucket interface {
 type Known struct {
 	Route         string        `json:"route"`
 	Mode          event.Mode    `json:"mode"`
-	Correspondent event.Address `json:"correspondent,omitempty"` // its SIP user; none in a room
+	Correspondent event.Address `json:"correspondent,omitempty"` // its SIP user, or the address of the room
 }
 
 // Thread is what a thread of a connector belongs to.

@@ -42,7 +42,7 @@ type Decision struct {
 	Route         string // name; empty between local accounts
 	Mode          string
 	Participants  []string      // what the conversation is made of, the same in both directions
-	Correspondent event.Address // of a direct conversation or a desk: the SIP user
+	Correspondent event.Address // the SIP side: the user of a direct conversation or a desk, the address of a room
 	Targets       []Target
 }
 
@@ -204,7 +204,7 @@ func (r *rule) desk(m Message, correspondent event.Address) Decision {
 
 // room is a message to a group: everybody sees it, but for where it came from.
 func (r *rule) room(m Message) Decision {
-	d := Decision{Route: r.id(), Mode: Room, Participants: []string{string(r.address)}}
+	d := Decision{Route: r.id(), Mode: Room, Participants: []string{string(r.address)}, Correspondent: r.address}
 	for _, member := range r.members {
 		if member != m.Sender {
 			d.Targets = append(d.Targets, Target{event.BuiltinSIP, member, r.address, author(m)})

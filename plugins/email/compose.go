@@ -153,10 +153,14 @@ func subject(d event.Delivery, token string) string {
 	if t := words(d.Title); t != "" {
 		return t
 	}
-	if d.Mode == event.ModeDirect {
-		return "Message from " + words(d.From.Rest())
+	switch with := words(d.Correspondent.Rest()); {
+	case with == "":
+		return "Conversation " + token[:6]
+	case d.Mode == event.ModeRoom:
+		return with
+	default:
+		return "Message from " + with
 	}
-	return "Conversation " + token[:6]
 }
 
 // mailboxOf writes a name, made by words, and an address for a header field

@@ -108,7 +108,7 @@ func open(t *testing.T, o mailtest.Options, change func(table)) *world {
 // hello is a message from alice to bob.
 func hello(text string) event.Delivery {
 	return event.Delivery{
-		ID: someID, Kind: event.KindMessage, Mode: event.ModeDirect, Target: "mailto:bob@example.com",
+		ID: someID, Kind: event.KindMessage, Mode: event.ModeDirect, Target: "mailto:bob@example.com", Correspondent: "sip:alice@sip.test",
 		From: "sip:alice@sip.test", FromName: "Alice", Sender: "sip:alice@sip.test", SenderName: "Alice",
 		Recipient: "sip:bob@bridge.test", Conversation: "talk", Attempt: 1,
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(text)},

@@ -1055,8 +1055,9 @@ type Delivery struct {
 	Automatic     bool                   `protobuf:"varint,18,opt,name=automatic,proto3" json:"automatic,omitempty"` // made by a machine: never answer it automatically
 	Attempt       int32                  `protobuf:"varint,19,opt,name=attempt,proto3" json:"attempt,omitempty"`     // 1 for the first
 	Content       *Content               `protobuf:"bytes,20,opt,name=content,proto3" json:"content,omitempty"`
-	Mode          string                 `protobuf:"bytes,21,opt,name=mode,proto3" json:"mode,omitempty"`      // direct: the target is a person; desk: keep each conversation in a thread of its own; room: in none
-	Active        bool                   `protobuf:"varint,22,opt,name=active,proto3" json:"active,omitempty"` // of kind typing: composing, or stopped
+	Mode          string                 `protobuf:"bytes,21,opt,name=mode,proto3" json:"mode,omitempty"`                   // direct: the target is a person; desk: keep each conversation in a thread of its own; room: in none
+	Active        bool                   `protobuf:"varint,22,opt,name=active,proto3" json:"active,omitempty"`              // of kind typing: composing, or stopped
+	Correspondent string                 `protobuf:"bytes,23,opt,name=correspondent,proto3" json:"correspondent,omitempty"` // the SIP side of the conversation: its user, or the address of the room
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1243,6 +1244,13 @@ func (x *Delivery) GetActive() bool {
 		return x.Active
 	}
 	return false
+}
+
+func (x *Delivery) GetCorrespondent() string {
+	if x != nil {
+		return x.Correspondent
+	}
+	return ""
 }
 
 // Find asks whether an interrupted delivery reached the network. An error
@@ -2535,7 +2543,7 @@ const file_connector_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x10\n" +
 	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x03R\x04size\"\x8a\x05\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\"\xb0\x05\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2560,7 +2568,8 @@ const file_connector_proto_rawDesc = "" +
 	"\aattempt\x18\x13 \x01(\x05R\aattempt\x126\n" +
 	"\acontent\x18\x14 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x12\n" +
 	"\x04mode\x18\x15 \x01(\tR\x04mode\x12\x16\n" +
-	"\x06active\x18\x16 \x01(\bR\x06active\"s\n" +
+	"\x06active\x18\x16 \x01(\bR\x06active\x12$\n" +
+	"\rcorrespondent\x18\x17 \x01(\tR\rcorrespondent\"s\n" +
 	"\x04Find\x129\n" +
 	"\bdelivery\x18\x01 \x01(\v2\x1d.parley.connector.v1.DeliveryR\bdelivery\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\"n\n" +

@@ -28,7 +28,7 @@ func FromDelivery(d event.Delivery) *Delivery {
 	return &Delivery{
 		Id: text(d.ID), Kind: text(d.Kind), Target: text(d.Target), From: text(d.From), FromName: text(d.FromName),
 		Sender: text(d.Sender), SenderName: text(d.SenderName), Recipient: text(d.Recipient),
-		Mode: text(d.Mode), Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
+		Mode: text(d.Mode), Correspondent: text(d.Correspondent), Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
 		Title: text(d.Title), Language: text(d.Language), Sent: Stamp(d.Sent), Expires: Stamp(d.Expires),
 		Wants: texts(d.Wants), State: text(d.State), Active: d.Active, Automatic: d.Automatic, Attempt: number(d.Attempt),
 		Content: FromContent(d.Content),
@@ -42,7 +42,8 @@ func ToDelivery(m *Delivery) event.Delivery {
 		From: event.Address(m.GetFrom()), FromName: m.GetFromName(),
 		Sender: event.Address(m.GetSender()), SenderName: m.GetSenderName(),
 		Recipient: event.Address(m.GetRecipient()), Mode: event.Mode(m.GetMode()),
-		Conversation: m.GetConversation(), Anchor: m.GetAnchor(),
+		Correspondent: event.Address(m.GetCorrespondent()),
+		Conversation:  m.GetConversation(), Anchor: m.GetAnchor(),
 		InReplyTo: m.GetInReplyTo(), Title: m.GetTitle(), Language: m.GetLanguage(),
 		Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
 		State: event.State(m.GetState()), Active: m.GetActive(), Automatic: m.GetAutomatic(), Attempt: int(m.GetAttempt()),
