@@ -228,8 +228,28 @@ func (c *connector) refused(ctx context.Context, h heard, why error) {
 	if h.ThreadTS != "" {
 		at.ts = string(h.ThreadTS)
 	}
-	_, err := c.post(ctx, post{id: "hint/" + h.spot().String(), at: at, text: hint(why, c.set.SIPDomain)})
+	err := c.tell(ctx, post{id: "hint/" + h.spot().String(), at: at, text: hint(why, c.set.SIPDomain)})
 	if err != nil {
 		c.log.Warn("slack: the author could not be told that a message was not taken", "native", h.spot().String(), "err", err)
 	}
+}
+
+// maxPause is the longest that a hint waits when it was too fast: Slack waits
+// three seconds for the acknowledgement of what it answers.
+const maxPause = 2 * time.Second
+
+// tell posts what is no delivery, so that the host did not wait for the
+// channel's pace: once more when Slack says that this was too fast.
+func (c *connector) tell(ctx context.Context, p post) error {
+	_, err := c.post(ctx, p)
+	scope, after, again := event.AsRetry(err)
+	if !again || scope != event.ScopeTarget || after > maxPause {
+		return err
+	}
+	select {
+	case <-time.After(after):
+		_, err = c.post(ctx, p)
+	case <-ctx.Done():
+	}
+	return err
 }

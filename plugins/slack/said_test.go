@@ -118,7 +118,7 @@ func TestWhatTheHostCanNotStoreIsNotAcknowledged(t *testing.T) {
 }
 
 func TestADirectMessageNamesWhomItIsFor(t *testing.T) {
-	s := newWorkspace(t, slacktest.Options{})
+	s := newWorkspace(t, slacktest.Options{Pace: true})
 	set := settingsJSON(map[string]any{"bot_token": s.BotToken, "app_token": s.AppToken, "api_url": s.APIURL(), "sip_domain": "example.com"})
 	p := start(t, s, set).connected()
 	bob := s.Person("Bob")
