@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/emersion/go-message"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 // The suite's host knows every thread. What comes in takes the way that a mail
 // server takes: LMTP on the socket that the settings name.
 func TestEmailKeepsTheContract(t *testing.T) {
-	relay, err := mailtest.NewRelay(mailtest.Options{Dir: t.TempDir(), TLS: "starttls", User: "parley", Password: "secret"})
+	relay, err := mailtest.NewRelay(mailtest.Options{Dir: t.TempDir(), TLS: "starttls", User: "parley", Password: "secret-of-parley"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,10 +45,15 @@ func TestEmailKeepsTheContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	n := network{relay, filepath.Join(dir, "in")}
+	line, err := sdktest.NewLine(relay.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer line.Close()
+	n := network{line, relay, filepath.Join(dir, "in")}
 	settings, err := json.Marshal(table{
 		"address": "parley@bridge.test", "domain": "bridge.test", "sip_domain": "example.com",
-		"smtp":   table{"address": relay.Address, "tls": "starttls", "ca": relay.CA, "user": "parley", "password": "secret"},
+		"smtp":   table{"address": line.Address, "tls": "starttls", "ca": relay.CA, "user": "parley", "password": "secret-of-parley"},
 		"listen": table{"address": "unix:" + n.socket, "protocol": "lmtp"},
 	})
 	if err != nil {
@@ -63,26 +69,43 @@ func TestEmailKeepsTheContract(t *testing.T) {
 
 // network is what bob sees and says.
 type network struct {
-	relay  *mailtest.Relay
-	socket string
+	*sdktest.Line // to the submission server
+	relay         *mailtest.Relay
+	socket        string
 }
 
-func (n network) Arrived(_ context.Context, part string) (int, error) {
-	count := 0
+func (n network) Arrived(ctx context.Context, part string) (int, error) {
+	shown, err := n.Shown(ctx, part)
+	return len(shown), err
+}
+
+func (n network) Shown(_ context.Context, part string) (shown []string, err error) {
 	for _, m := range n.relay.Mails() {
 		e, err := message.Read(bytes.NewReader(m.Data))
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		body, err := io.ReadAll(e.Body)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if bytes.Contains(body, []byte(part)) {
-			count++
+			shown = append(shown, string(body))
 		}
 	}
-	return count, nil
+	return shown, nil
+}
+
+func (n network) Hold() (arrived <-chan struct{}, release func()) {
+	came, held := make(chan struct{}, 100), make(chan struct{})
+	n.relay.Hold(func(mailtest.Mail) {
+		came <- struct{}{}
+		<-held
+	})
+	return came, sync.OnceFunc(func() {
+		n.relay.Hold(nil)
+		close(held)
+	})
 }
 
 func (n network) Say(_ context.Context, _ *http.Client, id, text string) error {

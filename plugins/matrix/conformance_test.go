@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -28,38 +29,73 @@ func TestMain(m *testing.M) {
 func TestMatrixKeepsTheContract(t *testing.T) {
 	hs := newHomeserver(t)
 	bob := hs.Human("bob", "Bob")
-	room := bob.Create(matrixtest.Room{Alias: "ops", Public: true})
+	n := newNetwork(t, hs, bob, bob.Create(matrixtest.Room{Alias: "ops", Public: true}))
 	sdktest.Run(t, sdktest.Options{
-		Command: []string{os.Args[0], "serve", "matrix"}, Settings: settingsOf(hs), Target: "matrix:r/ops:hs.org",
-		Network: network{hs, room, bob},
+		Command: []string{os.Args[0], "serve", "matrix"}, Settings: n.settings(), Target: "matrix:r/ops:hs.org", Once: true, Network: n,
 	})
 }
 
 func TestDirectMessagesKeepTheContract(t *testing.T) {
 	hs := newHomeserver(t)
 	bob := hs.Human("bob", "Bob")
+	n := newNetwork(t, hs, bob, bob.Create(matrixtest.Room{Invite: []string{hs.Bot()}}))
 	sdktest.Run(t, sdktest.Options{
-		Command: []string{os.Args[0], "serve", "matrix"}, Settings: settingsOf(hs), Target: "matrix:u/bob:hs.org",
-		Network: network{hs, bob.Create(matrixtest.Room{Invite: []string{hs.Bot()}}), bob},
+		Command: []string{os.Args[0], "serve", "matrix"}, Settings: n.settings(), Target: "matrix:u/bob:hs.org", Once: true, Network: n,
 	})
 }
 
 // network is what bob sees, and his voice in a room.
 type network struct {
-	hs   *matrixtest.Server
-	room string
-	bob  *matrixtest.Human
+	*sdktest.Line // to the homeserver
+	hs            *matrixtest.Server
+	room          string
+	bob           *matrixtest.Human
 }
 
-func (n network) Arrived(_ context.Context, part string) (count int, err error) {
+func newNetwork(t *testing.T, hs *matrixtest.Server, bob *matrixtest.Human, room string) network {
+	t.Helper()
+	line, err := sdktest.NewLine(strings.TrimPrefix(hs.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(line.Close)
+	return network{line, hs, room, bob}
+}
+
+// settings have the homeserver at the end of the line.
+func (n network) settings() json.RawMessage {
+	return bytes.ReplaceAll(settingsOf(n.hs), []byte(n.hs.URL), []byte("http://"+n.Address))
+}
+
+func (n network) Arrived(ctx context.Context, part string) (int, error) {
+	shown, err := n.Shown(ctx, part)
+	return len(shown), err
+}
+
+func (n network) Shown(_ context.Context, part string) (shown []string, err error) {
 	for _, room := range n.hs.Rooms(n.bob.ID) {
 		for _, e := range n.hs.Messages(room) {
 			if strings.Contains(e.Text(), part) {
-				count++
+				shown = append(shown, e.Text())
 			}
 		}
 	}
-	return count, nil
+	return shown, nil
+}
+
+func (n network) Hold() (arrived <-chan struct{}, release func()) {
+	h := n.hs.HoldAnswers()
+	came := make(chan struct{}, 1)
+	go func() {
+		<-h.Stored
+		came <- struct{}{}
+	}()
+	return came, n.hs.Restore
+}
+
+func (n network) Limit(after time.Duration) (lift func()) {
+	n.hs.Limit(1000, after)
+	return n.hs.Restore
 }
 
 // Say pushes bob's message once, as the homeserver does.
