@@ -35,15 +35,29 @@ func slackPrograms(t *testing.T) string {
 		}
 		cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 		cmd.Dir = dir
-		return made(cmd)
+		if err := made(cmd); err != nil {
+			return err
+		}
+		return os.Chmod(nodeIn(t, filepath.Join(dir, "node_modules")), 0o755)
 	}, from...)
+}
+
+// nodeIn is the Node that was installed for this machine. Not every npm links
+// it among the programs.
+func nodeIn(t *testing.T, modules string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(modules, "node-linux-*/bin/node"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("npm has installed %d of Node: %v", len(found), err)
+	}
+	return found[0]
 }
 
 // node is a script of ours, run with what is installed.
 func node(t *testing.T, name string, args ...string) *jsonProc {
 	t.Helper()
 	modules := filepath.Join(slackPrograms(t), "node_modules")
-	cmd := exec.Command(filepath.Join(modules, ".bin/node"), append([]string{testdata(t, "peers/slack/"+name)}, args...)...)
+	cmd := exec.Command(nodeIn(t, modules), append([]string{testdata(t, "peers/slack/"+name)}, args...)...)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
 	return &jsonProc{proc: start(t, name, cmd)}
 }
@@ -149,7 +163,7 @@ type emulated struct {
 func startEmulate(t *testing.T) *emulated {
 	t.Helper()
 	modules, dir, port := filepath.Join(slackPrograms(t), "node_modules"), t.TempDir(), ports(t, 1)[0]
-	cmd := exec.Command(filepath.Join(modules, ".bin/node"), filepath.Join(modules, "emulate/dist/index.js"), "start",
+	cmd := exec.Command(nodeIn(t, modules), filepath.Join(modules, "emulate/dist/index.js"), "start",
 		"--service", "slack", "--port", fmt.Sprint(port), "--seed", testdata(t, "peers/slack/workspace.yaml"))
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir)
 	e := &emulated{t: t, serverOfOthers: start(t, "emulate", cmd), channels: map[string]string{}, people: map[string]string{}}
