@@ -27,11 +27,16 @@ const outboundKey = "im.parley.outbound"
 // same delivery: the homeserver then answers with the event it has.
 func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
 	r, err := c.deliver(ctx, d)
+	c.mind(err)
+	return r, err
+}
+
+// mind has the homeserver watched when an error says that it is away.
+func (c *connector) mind(err error) {
 	var f *failure
 	if errors.As(err, &f) && f.away() {
 		c.watch.look()
 	}
-	return r, err
 }
 
 func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {

@@ -24,6 +24,12 @@ const lookBack = 50
 // on its way in one case, when the homeserver is slow to take it; sent again it
 // then has the same transaction id and is the same event.
 func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (event.Receipt, bool, error) {
+	r, found, err := c.find(ctx, d)
+	c.mind(err)
+	return r, found, err
+}
+
+func (c *connector) find(ctx context.Context, d event.Delivery) (event.Receipt, bool, error) {
 	if d.Kind != event.KindMessage {
 		return event.Receipt{}, false, nil // a receipt twice is a receipt once
 	}
