@@ -30,6 +30,8 @@ type dendrite struct {
 	*proc
 	url, domain, secret string
 	web                 *http.Client
+	command             []string
+	dir                 string
 }
 
 const dendriteModule = "../../plugins/matrix/testdata/dendrite"
@@ -61,12 +63,20 @@ func startDendrite(t *testing.T, domain, registration string) *dendrite {
 	}
 	config := write(t, dir, "dendrite.yaml", strings.NewReplacer("@DIR@", dir, "@DOMAIN@", domain, "@SECRET@", d.secret,
 		"@REGISTRATION@", registration).Replace(string(text)))
-	cmd := exec.Command(filepath.Join(programs, "dendrite"), "--config", config, "--http-bind-address", at(port))
-	cmd.Dir = dir
-	d.proc = start(t, "dendrite", cmd)
-	d.up()
-	t.Cleanup(d.stop)
+	d.dir, d.command = dir, []string{filepath.Join(programs, "dendrite"), "--config", config, "--http-bind-address", at(port)}
+	d.run(t)
 	return d
+}
+
+// run starts the homeserver, again after it was killed, and waits for it.
+func (d *dendrite) run(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(d.command[0], d.command[1:]...)
+	cmd.Dir = d.dir
+	p := start(t, "dendrite", cmd)
+	d.proc = p
+	d.up()
+	t.Cleanup(func() { stop(p) })
 }
 
 // up waits until the homeserver answers: it does not say so by itself.
@@ -91,13 +101,19 @@ func (d *dendrite) up() {
 	}
 }
 
-// stop lets it close its databases before their folder goes.
-func (d *dendrite) stop() {
-	d.signal(syscall.SIGTERM)
+// stop lets a server end in order: it closes its databases, or ends its
+// children.
+func stop(p *proc) {
 	select {
-	case <-d.done:
+	case <-p.done:
+		return
+	default:
+	}
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
 	case <-time.After(patience):
-		d.t.Error("Dendrite does not end")
+		p.t.Errorf("%s does not end", p.name)
 	}
 }
 

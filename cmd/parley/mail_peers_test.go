@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -53,14 +52,14 @@ func startMail(t *testing.T) *mailServer {
 	m.configure()
 	m.dovecot = start(t, "dovecot", exec.Command("dovecot", "-F", "-c", m.dir+"/dovecot.conf"))
 	m.dovecot.says(`starting up`)
-	t.Cleanup(func() { m.end(m.dovecot) })
+	t.Cleanup(func() { stop(m.dovecot) })
 	if err := made(exec.Command("postfix", "-c", m.dir+"/etc", "check")); err != nil {
 		t.Fatal(err)
 	}
 	m.mails = start(t, "postfix's log", exec.Command("tail", "-s", "0.1", "-n", "+1", "-F", m.dir+"/postfix.log"))
 	m.postfix = start(t, "postfix", exec.Command("/usr/lib/postfix/sbin/master", "-c", m.dir+"/etc", "-d"))
 	m.mails.says(`daemon started`)
-	t.Cleanup(func() { m.end(m.postfix) })
+	t.Cleanup(func() { stop(m.postfix) })
 	return m
 }
 
@@ -72,16 +71,6 @@ func openDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// end lets a server end its children.
-func (m *mailServer) end(p *proc) {
-	p.signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		m.t.Errorf("%s does not end", p.name)
-	}
 }
 
 func (m *mailServer) must(err error) {

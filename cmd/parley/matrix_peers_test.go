@@ -199,7 +199,7 @@ func TestPeerMatrixFailuresAreTold(t *testing.T) {
 	}
 }
 
-// A homeserver that was away, or the bridge, costs no message and doubles none.
+// A bridge that was away costs no message and doubles none.
 func TestPeerMatrixAcrossRestarts(t *testing.T) {
 	w := newMatrixWorld(t)
 	alice := newUDPPhone(w.bridge, "alice")
@@ -214,4 +214,27 @@ func TestPeerMatrixAcrossRestarts(t *testing.T) {
 	w.mia.sees(room, "after")
 	wants(t, "the room", w.mia.said(room), string(ghostOf("alice"))+": before", "@mia:hs.test: while the bridge was away", string(ghostOf("alice"))+": after")
 	wants(t, "alice's phone", alice.texts(), "while the bridge was away")
+}
+
+// Messages wait for a homeserver that was killed, in order, and come once.
+func TestPeerMatrixWaitsForTheHomeserver(t *testing.T) {
+	w := newMatrixWorld(t)
+	alice := newUDPPhone(w.bridge, "alice")
+	room := w.mia.create("ops")
+	w.send("alice", "ops", "before")
+	w.mia.sees(room, "before")
+	w.hs.kill()
+	var want []string
+	for n := range 3 {
+		text := fmt.Sprintf("while it was away %d", n)
+		w.send("alice", "ops", text)
+		want = append(want, string(ghostOf("alice"))+": "+text)
+	}
+	w.says(`homeserver away; messages wait`)
+	w.hs.run(t)
+	w.mia.sees(room, "while it was away 2")
+	w.mia.say(room, "it is back")
+	alice.sees("it is back")
+	wants(t, "the room", w.mia.said(room), append(append([]string{string(ghostOf("alice")) + ": before"}, want...), "@mia:hs.test: it is back")...)
+	wants(t, "alice's phone", alice.texts(), "it is back")
 }
