@@ -20,7 +20,7 @@ type baresip struct {
 // waits until it has, and writes to peer from then on.
 func startBaresip(t *testing.T, user, password, transport string, registrar int, peer string) *baresip {
 	t.Helper()
-	dir, p := t.TempDir(), ports(t, 2)
+	dir, sip, ctrl := t.TempDir(), pair(t), ports(t, 1)[0]
 	write(t, dir, "config", fmt.Sprintf(`poll_method epoll
 sip_listen 127.0.0.1:%d
 audio_player aufile,/dev/null
@@ -33,14 +33,29 @@ module_app menu.so
 module_app contact.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:%d
-`, p[0], p[1]))
+`, sip, ctrl))
 	write(t, dir, "accounts", fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_pass=%s;outbound=\"sip:127.0.0.1:%d;transport=%[3]s\";regint=120\n",
 		user, "127.0.0.1", transport, password, registrar))
 	write(t, dir, "contacts", fmt.Sprintf("\"Peer\" <%s>\n", peer))
-	b := &baresip{start(t, "baresip "+user, exec.Command("baresip", "-s", "-f", dir)), at(p[1])}
+	b := &baresip{start(t, "baresip "+user, exec.Command("baresip", "-s", "-f", dir)), at(ctrl)}
 	b.says(`200 OK.*binding`)
 	b.do("contact_next", "")
 	return b
+}
+
+// pair returns a free port above which there is another one: baresip takes that
+// for TLS.
+func pair(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		port := ports(t, 1)[0]
+		if l, err := net.Listen("tcp", at(port+1)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("there are no two free ports side by side")
+	return 0
 }
 
 // send sends a text to the peer.

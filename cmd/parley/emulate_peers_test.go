@@ -224,18 +224,6 @@ func (e *emulated) direct(person string) string {
 	return r.Channel.ID
 }
 
-// posts returns what was said anywhere, in order.
-func (e *emulated) posts() (list []slackPost) {
-	e.front.each(func(line []byte) bool {
-		var l struct{ Posted *slackPost }
-		if json.Unmarshal(line, &l) == nil && l.Posted != nil {
-			list = append(list, *l.Posted)
-		}
-		return false
-	})
-	return list
-}
-
 // sees waits for a text in a channel and returns the post.
 func (e *emulated) sees(channel, text string) (found slackPost) {
 	e.t.Helper()
