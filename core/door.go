@@ -29,6 +29,7 @@ func (h *Host) wireDoor() error {
 	h.door.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	h.operator = httpd.NewOperator(filepath.Join(h.Config.Bus.Data, "parley.sock"), h.tail, h.Log)
 	h.operator.Status = h.status
+	h.operator.Trace = h.trace
 	return nil
 }
 

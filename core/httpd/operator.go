@@ -28,10 +28,14 @@ type Source func(ctx context.Context, ready func(), f func(seq uint64, e event.E
 //
 //	GET /v1/tail?stream=&connector=&type=&state=&id=&body=   live events, one JSON object a line
 //	GET /v1/status                                            what Status returns
+//	GET /v1/trace?id=&since=                                  what Trace yields, one JSON object a line
 type Operator struct {
 	// Status returns what /v1/status shows, as JSON. Nil means 404. Set it
 	// before Run.
 	Status func(context.Context) (any, error)
+	// Trace yields the events of the messages that go by an id, since a time.
+	// Nil means 404. Set it before Run.
+	Trace func(ctx context.Context, id string, since time.Time, f func(seq uint64, e event.Event)) error
 
 	path   string
 	source Source
@@ -59,6 +63,7 @@ func (o *Operator) Run(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/tail", o.serveTail)
 	mux.HandleFunc("GET /v1/status", o.serveStatus)
+	mux.HandleFunc("GET /v1/trace", o.serveTrace)
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := newServer(mux, base, o.log)
