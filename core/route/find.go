@@ -155,9 +155,12 @@ func (t *Table) toPhone(m Message) (Decision, error) {
 		return Decision{Participants: sorted(m.Recipient)}, nil
 	}
 	r, from := t.standsFor(m.Connector, m.Sender)
+	owner := t.channels[place{m.Connector, m.Sender}]
 	switch {
 	case !t.accounts[m.Recipient]:
 		return Decision{}, fmt.Errorf("%w leads from %s to %s: it is no account here", ErrNoRoute, m.Connector, m.Recipient)
+	case owner != nil: // an answer could not come back: see pattern
+		return Decision{}, fmt.Errorf("%w leads from %s to %s: it belongs to %s", ErrNoRoute, m.Sender, m.Recipient, owner.label())
 	case r == nil:
 		return Decision{}, fmt.Errorf("%w gives %s a SIP address to write from", ErrNoRoute, m.Sender)
 	case from.Check() != nil:

@@ -109,6 +109,24 @@ func TestADirectAddressIsNoWayIntoARoom(t *testing.T) {
 }
 
 // A literal comes before a pattern on both sides of a direct route.
+func TestThePlaceOfARoomWritesToNobodyDirectly(t *testing.T) {
+	s := setup()
+	s.Schemes["mailto"] = []string{"email"}
+	tab, problems := New([]Rule{
+		{Name: "mail", SIP: "sip:mail-{user}_{server}@example.com", To: []string{"mailto:{user}@{server}"}},
+		{Name: "ops", Mode: Room, SIP: "sip:ops@example.com", Members: []string{"sip:alice@example.com"}, To: []string{"mailto:ops@hs.org"}},
+	}, s)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for sender, want := range map[event.Address]bool{"mailto:bob@hs.org": true, "mailto:ops@hs.org": false} {
+		_, err := tab.Find(Message{Connector: "email", Sender: sender, Recipient: "sip:alice@example.com"})
+		if (err == nil) != want || err != nil && !errors.Is(err, ErrNoRoute) {
+			t.Errorf("%s: %v", sender, err)
+		}
+	}
+}
+
 func TestALiteralComesFirst(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		both := []Rule{

@@ -27,6 +27,10 @@ import (
 // Network is the connector's network and the scheme of its addresses.
 const Network = "slack"
 
+// pace is that of posts into a channel. Slack allows one a second, by its own
+// clock (docs.slack.dev, "Rate limits").
+const pace = 1100 * time.Millisecond
+
 // New returns the connector, to be given to sdk.Serve. Nothing runs before
 // Open.
 func New() sdk.Connector { return &connector{} }
@@ -55,7 +59,7 @@ func (c *connector) Describe() sdk.Description {
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
 		Types:    []string{"text/plain", "text/*"},
 		MaxBytes: maxText,
-		Gate:     sdk.Gate{Outstanding: 1, Every: time.Second}, // docs.slack.dev, "Rate limits": a message a second for each channel
+		Gate:     sdk.Gate{Outstanding: 1, Every: pace},
 		HTTP:     true,
 		Public:   []string{eventsPath},
 		States:   []event.State{event.Failed},

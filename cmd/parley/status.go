@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"parley.im/core/config"
+	"parley.im/core/httpd"
+)
+
+func newStatus() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the running bridge is",
+		Long: `Show how the running bridge is: its connectors, what waits for each, and what
+the store holds. WAITING counts messages that have no outcome yet, PARKED the
+conversations that wait for a phone, a time or a network.`,
+		Example: `  parley status
+  parley status --json`,
+		Args: cobra.NoArgs,
+	}
+	path := addConfig(cmd)
+	raw := cmd.Flags().Bool("json", false, "print everything, as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, problems := config.Load(*path)
+		if c == nil {
+			return problems
+		}
+		ctx, release := untilSignalled(cmd.Context(), os.Exit)
+		defer release()
+		data, err := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock")).Status(ctx)
+		if err != nil {
+			return err
+		}
+		if *raw {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(string(data)))
+			return err
+		}
+		var s hostStatus
+		if err := json.Unmarshal(data, &s); err != nil {
+			return fmt.Errorf("the host sent a status that cannot be read: %w", err)
+		}
+		return s.print(cmd.OutOrStdout(), time.Now())
+	}
+	return cmd
+}
+
+// hostStatus is what the operators' API says of a host.
+type hostStatus struct {
+	Version    string
+	Started    time.Time
+	Connectors map[string]struct {
+		Process struct {
+			Phase    string
+			Since    time.Time
+			Restarts int
+			Err      string
+		}
+		Deliver struct {
+			Accepted, Delivered, Failed int64
+			Parked                      int
+			Held                        int64
+			Circuit                     string
+			CircuitSince                time.Time
+		}
+	}
+	Bus struct {
+		Durability string
+		Free       int64
+		Streams    []struct {
+			Stream          string
+			Messages, Bytes uint64
+		}
+		Consumers []struct {
+			Name    string
+			Pending uint64
+		}
+	}
+}
+
+// print shows the status to people.
+func (s hostStatus) print(out io.Writer, now time.Time) error {
+	age := func(t time.Time) string { return now.Sub(t).Round(time.Second).String() }
+	fmt.Fprintf(out, "parley %s, up %s\n\n", plain(s.Version), age(s.Started))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CONNECTOR\tSTATE\tWAITING\tPARKED\tSETTLED\tFAILED\tRESTARTS")
+	for _, name := range slices.Sorted(maps.Keys(s.Connectors)) {
+		c := s.Connectors[name]
+		state := "running"
+		if c.Process.Phase != "" {
+			state = plain(c.Process.Phase)
+		}
+		if c.Deliver.Circuit != "" {
+			state = "waits"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", plain(name), state, s.waiting(name)+uint64(max(c.Deliver.Held, 0)), c.Deliver.Parked,
+			c.Deliver.Accepted+c.Deliver.Delivered, c.Deliver.Failed, c.Process.Restarts)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Connectors)) {
+		c := s.Connectors[name]
+		if why := c.Deliver.Circuit; why != "" {
+			fmt.Fprintf(out, "%s waits for %s: %s\n", plain(name), age(c.Deliver.CircuitSince), plain(why))
+		}
+		if c.Process.Phase != "" && c.Process.Phase != "running" {
+			fmt.Fprintf(out, "%s is not running for %s: %s\n", plain(name), age(c.Process.Since), plain(c.Process.Err))
+		}
+	}
+	fmt.Fprintf(out, "\nstore: %s", plain(s.Bus.Durability))
+	if s.Bus.Free >= 0 {
+		fmt.Fprintf(out, ", %d MiB free on its disk", s.Bus.Free>>20)
+	}
+	fmt.Fprintln(out)
+	for _, st := range s.Bus.Streams {
+		fmt.Fprintf(w, "%s\t%d events\t%d KiB\n", plain(st.Stream), st.Messages, st.Bytes>>10)
+	}
+	return w.Flush()
+}
+
+// waiting returns what the bus has not handed to a connector's stage yet.
+func (s hostStatus) waiting(connector string) uint64 {
+	for _, c := range s.Bus.Consumers {
+		if c.Name == "deliver-"+connector {
+			return c.Pending
+		}
+	}
+	return 0
+}
