@@ -192,7 +192,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 		delivering = append(delivering, c.stage.Run)
 	}
 	s.start(ctx, "deliver", delivering...)
-	n := &notice.Stage{Bus: h.bus, Wants: h.wants, Lane: h.noticeLane, Log: h.Log}
+	n := &notice.Stage{Bus: h.bus, Wants: h.wants, Texts: isSIP, Lane: h.noticeLane, Log: h.Log}
 	s.start(ctx, "route", h.route, n.Run)
 	if err := h.door.Listen(); err != nil {
 		return fmt.Errorf("http: %w", err)
@@ -216,9 +216,15 @@ func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abil
 	})
 }
 
-// wants tells whether a connector instance tells its users of a state. SIP
-// does not yet.
+// isSIP tells whether an origin is the edge, whose phones show texts only.
+func isSIP(name string) bool { return name == event.BuiltinSIP }
+
+// wants tells whether a connector instance tells its users of a state. A phone
+// is told of failures.
 func (h *Host) wants(name string, s event.State) bool {
+	if isSIP(name) {
+		return s == event.Failed
+	}
 	c := h.connectors[name]
 	if c == nil {
 		return false

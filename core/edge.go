@@ -73,7 +73,22 @@ func (s edgeSink) Deliver(ctx context.Context, d event.Delivery) (event.Receipt,
 	if d.Content, err = s.h.bus.Load(ctx, d.Content); err != nil {
 		return event.Receipt{}, event.Retry(event.ScopeMessage, 0, err)
 	}
+	if d.Kind == event.KindStatus {
+		d.Data = notDelivered(d.Data)
+	}
 	return s.h.edge.Deliver(ctx, d)
+}
+
+// maxNotice keeps a notice within one datagram, in bytes.
+const maxNotice = 600
+
+// notDelivered is the text by which a phone is told of a failure.
+func notDelivered(why []byte) []byte {
+	text := "Not delivered. " + strings.ToValidUTF8(string(why), "\uFFFD")
+	if len(text) > maxNotice {
+		text = strings.ToValidUTF8(text[:maxNotice], "") + "…"
+	}
+	return []byte(text)
 }
 
 // Find can't tell: SIP has no way to ask. The repetition carries the same
@@ -83,5 +98,5 @@ func (s edgeSink) Find(context.Context, event.Delivery, time.Time) (event.Receip
 }
 
 func sipAbilities() deliver.Abilities {
-	return deliver.Abilities{Kinds: []event.Kind{event.KindMessage}, Outstanding: 1}
+	return deliver.Abilities{Kinds: []event.Kind{event.KindMessage, event.KindStatus}, Outstanding: 1}
 }

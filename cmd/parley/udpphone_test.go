@@ -116,12 +116,23 @@ func (p *udpPhone) release() {
 // sees waits until the phone shows a text and returns it.
 func (p *udpPhone) sees(text string) sipText {
 	p.t.Helper()
+	return p.until(text, func(s string) bool { return s == text })
+}
+
+// contains waits for a text that has a part.
+func (p *udpPhone) contains(part string) sipText {
+	p.t.Helper()
+	return p.until(part, func(s string) bool { return strings.Contains(s, part) })
+}
+
+func (p *udpPhone) until(text string, ok func(string) bool) sipText {
+	p.t.Helper()
 	timeout := time.After(patience)
 	for {
 		p.mu.Lock()
 		changed := p.changed
 		for _, m := range p.shown {
-			if m.Text == text {
+			if ok(m.Text) {
 				p.mu.Unlock()
 				return m
 			}

@@ -22,10 +22,15 @@ type Stage struct {
 	Bus *bus.Bus
 	// Wants tells whether a connector instance tells its users of a state.
 	Wants func(connector string, state event.State) bool
+	// Texts tells whether a connector instance has no marks for a state and
+	// shows it as a text: then a sender is told of a few failures only.
+	Texts func(connector string) bool
 	// Lane returns the token of the lane that orders the notices to one
 	// sender about one conversation.
 	Lane func(conversation string, sender event.Address) string
 	Log  *slog.Logger
+
+	texts pace
 }
 
 // Run writes notices until ctx ends.
@@ -46,12 +51,22 @@ func (s *Stage) Run(ctx context.Context) error {
 			return fmt.Errorf("notice: %w", err)
 		}
 		if st, ok := m.Event.(event.Status); ok {
-			if n, due := s.notice(st); due && !s.store(ctx, n) {
+			if n, due := s.notice(st); due && s.moderate(st) && !s.store(ctx, n) {
 				return nil
 			}
 		}
 		_ = m.Ack()
 	}
+}
+
+// moderate tells whether one more notice may go to a sender: where it is a text
+// among others, a thousand failures are not a thousand texts.
+func (s *Stage) moderate(st event.Status) bool {
+	if !s.Texts(st.Origin) || s.texts.take(st.Sender, time.Now()) {
+		return true
+	}
+	s.Log.Warn("failure not told: the sender was told of several just now", "message", st.Inbound, "outbound", st.Outbound)
+	return false
 }
 
 // store publishes n, again until it is stored or ctx ends.

@@ -14,10 +14,11 @@ import (
 func stage() *Stage {
 	return &Stage{
 		Wants: func(connector string, state event.State) bool {
-			return connector == "web" || connector == "mail" && state == event.Failed
+			return connector == "web" || state == event.Failed
 		},
-		Lane: func(conversation string, sender event.Address) string { return "lane" },
-		Log:  slog.New(slog.DiscardHandler),
+		Texts: func(connector string) bool { return connector == "sip" },
+		Lane:  func(conversation string, sender event.Address) string { return "lane" },
+		Log:   slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -37,6 +38,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 	}{
 		{"a sender whose network shows marks", func(*event.Status) {}, true},
 		{"a sender whose network does not", func(s *event.Status) { s.Origin = "sip" }, false},
+		{"a sender by SIP of a failure", func(s *event.Status) { s.Origin, s.State = "sip", event.Failed }, true},
 		{"nobody of a state that the network does not show", func(s *event.Status) { s.Origin = "mail" }, false},
 		{"nobody about a notice", func(s *event.Status) { s.Kind = event.KindStatus }, false},
 		{"no machine", func(s *event.Status) { s.Automatic = true }, false},
@@ -52,7 +54,7 @@ func TestWhoIsToldWhat(t *testing.T) {
 			if !due {
 				return
 			}
-			if n.Target != "web:u/ann" || n.InReplyTo != "n1" || n.Delivery().Anchor != "t1" || n.State != event.Delivered || n.Kind != event.KindStatus || !n.Automatic || n.Connector != "web" {
+			if n.Target != "web:u/ann" || n.InReplyTo != "n1" || n.Delivery().Anchor != "t1" || n.State != st.State || n.Kind != event.KindStatus || !n.Automatic || n.Connector != st.Origin {
 				t.Errorf("the notice is %+v", n)
 			}
 			if _, again := stage().notice(n.Status(event.Failed, time.Now())); again {
@@ -121,5 +123,36 @@ func TestAStatusBecomesAStoredNoticeOnce(t *testing.T) {
 	}
 	if len(states) != 2 {
 		t.Errorf("notices are %v, want delivered and failed", states)
+	}
+}
+
+func TestTextsAboutFailuresAreFew(t *testing.T) {
+	s := stage()
+	told := func(origin string, sender event.Address, n int) (count int) {
+		for range n {
+			st := sent(event.Failed, "web:u/eve")
+			st.Origin, st.Sender = origin, sender
+			if s.moderate(st) {
+				count++
+			}
+		}
+		return count
+	}
+	if n := told("sip", "sip:alice@x", 100); n != burst {
+		t.Errorf("%d texts at once, want %d", n, burst)
+	}
+	if n := told("sip", "sip:bob@x", 2); n != 2 {
+		t.Errorf("another sender gets %d of 2", n)
+	}
+	if n := told("web", "web:u/ann", 100); n != 100 {
+		t.Errorf("marks are no texts: %d of 100", n)
+	}
+	var p pace
+	now := time.Now()
+	for range burst {
+		p.take("sip:alice@x", now)
+	}
+	if p.take("sip:alice@x", now.Add(every/2)) || !p.take("sip:alice@x", now.Add(every)) || p.take("sip:alice@x", now.Add(every)) {
+		t.Error("it is not one a minute afterwards")
 	}
 }
