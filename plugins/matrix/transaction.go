@@ -127,7 +127,11 @@ func (c *connector) unreadable(ctx context.Context, h happening) error {
 	if m.as, err = c.inside(ctx, h.Room); err != nil {
 		return err
 	}
-	if _, err := c.put(ctx, m, h.Room); err != nil {
+	err = c.rooms.enter(ctx, m.as, h.Room, nil) // it may be just about to join
+	if err == nil {
+		_, err = c.put(ctx, m, h.Room)
+	}
+	if err != nil {
 		return c.passOver("encrypted room not told", h, err)
 	}
 	_, err = c.host.State().Put(ctx, key, []byte(h.ID), 0)

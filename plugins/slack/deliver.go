@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -167,10 +168,14 @@ func (c *connector) send(ctx context.Context, p post, customize bool) (ts string
 }
 
 // unsent is the error of a step before the post itself: whatever became of
-// that step, the message was not sent.
+// that step, the message was not sent. Without an answer nothing goes through
+// now.
 func unsent(err error) error {
 	if _, _, ok := event.AsRetry(err); ok || event.IsPermanent(err) {
 		return err
+	}
+	if unreached := (*url.Error)(nil); errors.As(err, &unreached) {
+		return event.Retry(event.ScopeConnector, 0, err)
 	}
 	return event.Retry(event.ScopeMessage, 0, err)
 }
