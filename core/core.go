@@ -50,6 +50,7 @@ type Host struct {
 	connectors map[string]*connector
 	sip        *deliver.Stage
 	draining   atomic.Bool
+	returned   atomic.Int64  // messages that went out from here and came back
 	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
 	signals    chan struct{} // a place for each signal that is being passed on

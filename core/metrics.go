@@ -59,6 +59,8 @@ var (
 		"Size of the stream in bytes.", []string{"stream"}, nil)
 	pendingDesc = prometheus.NewDesc("parley_consumer_pending",
 		"Events a consumer has not yet been offered, or not acknowledged.", []string{"consumer"}, nil)
+	returnedDesc = prometheus.NewDesc("parley_inbound_returned_total",
+		"Messages passed over because they went out from here.", nil, nil)
 	idsDesc = prometheus.NewDesc("parley_bus_ids", "Ids in the index of stored events.", nil, nil)
 )
 
@@ -66,7 +68,7 @@ var (
 func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		settledDesc, retriesDesc, deadDesc, foundDesc, repeatsDesc, parkedDesc, heldDesc, circuitDesc,
-		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc,
+		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc, returnedDesc,
 	} {
 		ch <- d
 	}
@@ -81,6 +83,7 @@ func (f *figures) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(restartsDesc, prometheus.CounterValue, float64(state.Restarts), name)
 		ch <- prometheus.MustNewConstMetric(upDesc, prometheus.GaugeValue, yes(state.Up()), name)
 	}
+	ch <- prometheus.MustNewConstMetric(returnedDesc, prometheus.CounterValue, float64(f.h.returned.Load()))
 	f.bus(ch)
 }
 

@@ -35,8 +35,11 @@ func (h *Host) put(ctx context.Context, c *connector, in event.Inbound) (string,
 	if in.Kind == "" {
 		in.Kind = event.KindMessage
 	}
-	if in.Hops == 0 {
-		in.Hops = maxHops
+	in.Hops = maxHops
+	if h.recognise(&in) {
+		h.returned.Add(1)
+		h.Log.Info("passed over a message that went out from here", "origin", c.name, "native", in.NativeID)
+		return in.ID, nil
 	}
 	if err := in.Sender.Check(); err != nil {
 		return "", fmt.Errorf("%w: %w", sdk.ErrRefused, err)
@@ -220,9 +223,11 @@ func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, 
 	if err := h.remember(ctx, in, d, token); err != nil {
 		return nil, fmt.Errorf("remember the conversation: %w", err)
 	}
-	outs := make([]event.Outbound, len(d.Targets))
-	for i, t := range d.Targets {
+	marked, targets := mark(in, d), unseen(in, d)
+	outs := make([]event.Outbound, len(targets))
+	for i, t := range targets {
 		outs[i] = h.outbound(in, d, token, t)
+		outs[i].Mark = marked
 	}
 	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(outs))
 	return outs, nil

@@ -91,6 +91,7 @@ type Envelope struct {
 	NativeID     string    // id on the network it came from
 	Original     string    // name in Media of the message whole, when the body is less than what came
 	Hops         int       // bridges it may still cross; 0 is never forwarded
+	Mark         string    // by which bridges know the message again: see Mark; empty when it came from no bridge and went to none
 	Traceparent  string    // W3C trace context
 }
 
@@ -196,7 +197,8 @@ type Delivery struct {
 	State         State // of kind status
 	Active        bool  // of kind typing: composing, or stopped
 	Automatic     bool
-	Attempt       int // 1 if no earlier attempt can have reached the network
+	Mark          string // goes along where the network has room for what nobody sees, and comes back as Inbound.Mark
+	Attempt       int    // 1 if no earlier attempt can have reached the network
 	Content
 }
 
@@ -226,7 +228,7 @@ func (o Outbound) Delivery() Delivery {
 		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
 		Mode: o.Mode, Correspondent: o.Correspondent, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
 		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
-		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Attempt: 1, Content: o.Content,
+		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Mark: o.Mark, Attempt: 1, Content: o.Content,
 	}
 	if o.Kind == KindStatus {
 		d.Anchor = o.Thread

@@ -221,6 +221,7 @@ func (e *Envelope) fields(f *fields) {
 	text(f, "nativeid", &e.NativeID)
 	text(f, "original", &e.Original)
 	f.int("hops", &e.Hops)
+	text(f, "mark", &e.Mark)
 	text(f, "traceparent", &e.Traceparent)
 }
 

@@ -22,6 +22,9 @@ const late = time.Minute
 // outboundKey is the key of a message's content that holds Delivery.ID.
 const outboundKey = "im.parley.outbound"
 
+// markKey is the key of a message's content that holds its mark.
+const markKey = "im.parley.mark"
+
 // Deliver sends a message in the name of its author's ghost, or a sign of what
 // became of one. It may be called from several goroutines, and again with the
 // same delivery: the homeserver then answers with the event it has.
@@ -60,6 +63,7 @@ func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receip
 	if m.as, err = c.ghosts.ensure(ctx, d.From, d.FromName); err != nil {
 		return event.Receipt{}, err
 	}
+	m.mark(d.Mark)
 	if t.kind == aUser {
 		return c.toPerson(ctx, m, d, id.UserID(t.id))
 	}
@@ -95,6 +99,17 @@ func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error)
 		m.sent = d.Sent
 	}
 	return m, nil
+}
+
+// mark adds the mark of the message, where there is room for it.
+func (m *post) mark(text string) {
+	if text == "" {
+		return
+	}
+	m.content[markKey] = mark{text, m.as}
+	if size(m.content) > maxContent {
+		delete(m.content, markKey)
+	}
 }
 
 // size is the length of an event's content as it is counted: canonical JSON.

@@ -19,7 +19,32 @@ type message struct {
 	Type    string   `json:"msgtype"`
 	Body    string   `json:"body"`
 	File    string   `json:"filename"`
+	Mark    mark     `json:"im.parley.mark"`
 	Relates relation `json:"-"`
+}
+
+// A mark is Delivery.Mark in a content, and the user it was written as:
+// clients copy a content whole when somebody forwards it.
+type mark struct {
+	Text string    `json:"text"`
+	As   id.UserID `json:"as"`
+}
+
+// UnmarshalJSON never fails: what is no mark is none.
+func (m *mark) UnmarshalJSON(b []byte) error {
+	type plain mark
+	if json.Unmarshal(b, (*plain)(m)) != nil {
+		*m = mark{}
+	}
+	return nil
+}
+
+// of returns the text if it is user who wrote it.
+func (m mark) of(user id.UserID) string {
+	if m.As != user {
+		return ""
+	}
+	return m.Text
 }
 
 // relation says what a message belongs to.
@@ -123,7 +148,7 @@ func (c *connector) said(ctx context.Context, h happening) error {
 		Envelope: event.Envelope{
 			Kind: event.KindMessage, Sender: userAddress(h.Sender), SenderName: c.nameOf(ctx, h.Room, insider, h.Sender),
 			Recipient: place, NativeID: string(h.ID), InReplyTo: string(m.Relates.answers()),
-			Automatic: m.Type == "m.notice", Wants: []event.State{event.Failed},
+			Automatic: m.Type == "m.notice", Wants: []event.State{event.Failed}, Mark: m.Mark.of(h.Sender),
 		},
 	}
 	if in.SenderName == "" {

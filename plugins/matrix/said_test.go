@@ -388,3 +388,40 @@ func TestAGhostThatWasThrownOutIsNotWrittenTo(t *testing.T) {
 		t.Errorf("written to %q; want %q", to, want)
 	}
 }
+
+func TestAMarkIsBelievedOfItsWriterOnly(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "Bob")
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/ops:hs.org")
+	room := bob.Create(matrixtest.Room{Alias: "ops", Public: true})
+	out := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "from outside")
+	out.Mark = "the mark"
+	b.deliver(out)
+	written := hs.Messages(room)[0].Content[markKey]
+	if got, ok := written.(map[string]any); !ok || got["text"] != "the mark" || got["as"] != alice {
+		t.Fatalf("the message is marked %v", written)
+	}
+	for _, tc := range []struct {
+		mark any
+		want string
+	}{
+		{map[string]any{"text": "another bridge's", "as": bob.ID}, "another bridge's"},
+		{written, ""}, // forwarded by hand, with all that is in it
+		{"rubbish", ""},
+	} {
+		n := len(b.Inbounds())
+		bob.Send(room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "x", markKey: tc.mark})
+		b.settled()
+		if in := b.Inbounds()[n:]; len(in) != 1 || in[0].Mark != tc.want {
+			t.Errorf("with %v came in %+v", tc.mark, in)
+		}
+	}
+}
+
+func TestAMarkIsLeftOutWhenThereIsNoRoomForIt(t *testing.T) {
+	m := post{as: alice, content: map[string]any{"body": strings.Repeat("x", maxContent-20)}}
+	m.mark("the mark")
+	if _, marked := m.content[markKey]; marked {
+		t.Errorf("an event of %d bytes was marked", size(m.content))
+	}
+}

@@ -17,6 +17,7 @@ import (
 const (
 	outboundEvent = "parley_outbound"
 	outboundID    = "id"
+	outboundMark  = "mark"
 )
 
 // A post is a message as it goes to Slack.
@@ -25,6 +26,16 @@ type post struct {
 	at     spot   // channel, and the thread it stands in if ts is given
 	author string // whose name it bears; empty: the app's own
 	text   string
+	mark   string // Delivery.Mark
+}
+
+// metadata goes with the post, seen by apps only.
+func (p post) metadata() slack.SlackMetadata {
+	payload := map[string]any{outboundID: p.id}
+	if p.mark != "" {
+		payload[outboundMark] = p.mark
+	}
+	return slack.SlackMetadata{EventType: outboundEvent, EventPayload: payload}
 }
 
 // message posts what somebody outside said.
@@ -40,10 +51,10 @@ func (c *connector) message(ctx context.Context, d event.Delivery) (event.Receip
 	if err != nil {
 		return event.Receipt{}, unsent(err)
 	}
-	ts, err := c.post(ctx, post{id: d.ID, at: at, author: author(d, at.ts == ""), text: text})
+	ts, err := c.post(ctx, post{id: d.ID, at: at, author: author(d, at.ts == ""), text: text, mark: d.Mark})
 	if isRefusal(err, "thread_not_found") { // somebody has deleted its beginning: it begins anew
 		at.ts = ""
-		ts, err = c.post(ctx, post{id: d.ID, at: at, author: author(d, true), text: text})
+		ts, err = c.post(ctx, post{id: d.ID, at: at, author: author(d, true), text: text, mark: d.Mark})
 	}
 	if err != nil {
 		return event.Receipt{}, err
@@ -152,7 +163,7 @@ func (c *connector) send(ctx context.Context, p post, customize bool) (ts string
 	options := []slack.MsgOption{
 		slack.MsgOptionText(text, false), slack.MsgOptionDisableMarkdown(),
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
-		slack.MsgOptionMetadata(slack.SlackMetadata{EventType: outboundEvent, EventPayload: map[string]any{outboundID: p.id}}),
+		slack.MsgOptionMetadata(p.metadata()),
 	}
 	if p.author != "" && customize {
 		options = append(options, slack.MsgOptionUsername(p.author))

@@ -31,6 +31,36 @@ func TestAMessageIsShownAsItWasWrittenUnderItsAuthorsName(t *testing.T) {
 	}
 }
 
+func TestAMarkGoesWithAPost(t *testing.T) {
+	d := from("o1", "slack:T0/C0", event.ModeRoom, "text")
+	payload := post{id: d.ID, mark: "the mark"}.metadata().EventPayload
+	if payload[outboundID] != "o1" || payload[outboundMark] != "the mark" {
+		t.Errorf("the post bears %v", payload)
+	}
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s)).connected()
+	ops, bob := s.Channel("ops"), s.Person("Bob")
+	post := func(id, mark string, more map[string]any) {
+		e := map[string]any{
+			"type": "message", "subtype": "bot_message", "ts": "170000000" + id + ".000000", "text": id,
+			"metadata": map[string]any{"event_type": outboundEvent, "event_payload": map[string]any{outboundID: id, outboundMark: mark}},
+		}
+		for k, v := range more {
+			e[k] = v
+		}
+		s.Tell(ops, e)
+	}
+	post("1", "of another bridge", map[string]any{"bot_id": "B0OTHER", "app_id": "A0OTHER"})
+	post("2", "", map[string]any{"bot_id": "B0OTHER", "app_id": "A0OTHER"}) // what a bridge says for itself
+	post("3", "its own", map[string]any{"bot_id": s.BotID})
+	post("4", "not a bridge's", map[string]any{"user": bob, "app_id": "A0OTHER", "subtype": nil})
+	in := p.got(2)
+	if len(in) != 2 || in[0].Mark != "of another bridge" || in[1].Mark != "" || string(in[1].Data) != "4" {
+		t.Errorf("came in: %+v", in)
+	}
+	p.await("acknowledgements", func() bool { return s.Unacknowledged() == 0 })
+}
+
 func TestWithoutTheScopeNamesStandBeforeTheText(t *testing.T) {
 	s := newWorkspace(t, slacktest.Options{NoNames: true})
 	p := start(t, s, bySocket(s))

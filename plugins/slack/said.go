@@ -75,7 +75,10 @@ func (p *parts) UnmarshalJSON(b []byte) error {
 }
 
 type metadataType struct {
-	Type word `json:"event_type"`
+	Type    word `json:"event_type"`
+	Payload struct {
+		Mark word `json:"mark"`
+	} `json:"event_payload"`
 }
 
 // UnmarshalJSON never fails.
@@ -125,8 +128,11 @@ func hear(payload []byte) (h heard, ok bool, err error) {
 
 // own tells whether the app itself has posted m.
 func own(cb callback, m said) bool {
-	if m.Metadata.Type == outboundEvent || m.App != "" && string(m.App) == cb.App {
+	if m.App != "" && string(m.App) == cb.App {
 		return true
+	}
+	if m.Metadata.Type == outboundEvent && m.Bot != "" && (m.mark() == "" || m.App == "") {
+		return true // what a bridge says for itself is for people only
 	}
 	for _, a := range cb.Authorizations {
 		if a.User != "" && a.User == string(m.User) {
@@ -134,6 +140,14 @@ func own(cb callback, m said) bool {
 		}
 	}
 	return false
+}
+
+// mark is by what another bridge, which has posted m, knows it.
+func (m said) mark() string {
+	if m.Bot == "" || m.Metadata.Type != outboundEvent {
+		return ""
+	}
+	return string(m.Metadata.Payload.Mark)
 }
 
 // newly tells whether a message of a subtype is something newly said. Edits,
@@ -174,7 +188,7 @@ func (c *connector) inbound(ctx context.Context, h heard) (event.Inbound, error)
 	author := cmp.Or(string(h.User), string(h.Bot))
 	in := event.Inbound{Envelope: event.Envelope{
 		Kind: event.KindMessage, Sender: address(h.team, author), SenderName: oneLine(string(h.Name)), NativeID: h.spot().String(),
-		Recipient: address(h.team, string(h.Channel)), Sent: moment(string(h.TS)), Automatic: h.Bot != "" || h.User == slackbot,
+		Recipient: address(h.team, string(h.Channel)), Sent: moment(string(h.TS)), Automatic: h.Bot != "" || h.User == slackbot, Mark: h.mark(),
 	}}
 	if h.User != "" && in.SenderName == "" {
 		in.SenderName = c.people.name(names, string(h.User))

@@ -1058,6 +1058,7 @@ type Delivery struct {
 	Mode          string                 `protobuf:"bytes,21,opt,name=mode,proto3" json:"mode,omitempty"`                   // direct: the target is a person; desk: keep each conversation in a thread of its own; room: in none
 	Active        bool                   `protobuf:"varint,22,opt,name=active,proto3" json:"active,omitempty"`              // of kind typing: composing, or stopped
 	Correspondent string                 `protobuf:"bytes,23,opt,name=correspondent,proto3" json:"correspondent,omitempty"` // the SIP side of the conversation: its user, or the address of the room
+	Mark          string                 `protobuf:"bytes,24,opt,name=mark,proto3" json:"mark,omitempty"`                   // by which other bridges know the message: send it along unseen if the network can, hand it back as Inbound.mark
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1253,6 +1254,13 @@ func (x *Delivery) GetCorrespondent() string {
 	return ""
 }
 
+func (x *Delivery) GetMark() string {
+	if x != nil {
+		return x.Mark
+	}
+	return ""
+}
+
 // Find asks whether an interrupted delivery reached the network. An error
 // means unknown: the host asks again later.
 type Find struct {
@@ -1395,8 +1403,8 @@ type Inbound struct {
 	Automatic     bool                   `protobuf:"varint,14,opt,name=automatic,proto3" json:"automatic,omitempty"`
 	Traceparent   string                 `protobuf:"bytes,15,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Content       *Content               `protobuf:"bytes,16,opt,name=content,proto3" json:"content,omitempty"`
-	Hops          int32                  `protobuf:"varint,17,opt,name=hops,proto3" json:"hops,omitempty"`        // bridges it may still cross, if the network carried it; 0 means unknown
 	Original      string                 `protobuf:"bytes,18,opt,name=original,proto3" json:"original,omitempty"` // Content.ref of the message whole, kept with MediaStore, when content is less than what came
+	Mark          string                 `protobuf:"bytes,20,opt,name=mark,proto3" json:"mark,omitempty"`         // Delivery.mark of another bridge, as its post carried it; only if it is certain that the bridge's own user wrote the post
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1543,16 +1551,16 @@ func (x *Inbound) GetContent() *Content {
 	return nil
 }
 
-func (x *Inbound) GetHops() int32 {
-	if x != nil {
-		return x.Hops
-	}
-	return 0
-}
-
 func (x *Inbound) GetOriginal() string {
 	if x != nil {
 		return x.Original
+	}
+	return ""
+}
+
+func (x *Inbound) GetMark() string {
+	if x != nil {
+		return x.Mark
 	}
 	return ""
 }
@@ -2543,7 +2551,7 @@ const file_connector_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x10\n" +
 	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x03R\x04size\"\xb0\x05\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\"\xc4\x05\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2569,7 +2577,8 @@ const file_connector_proto_rawDesc = "" +
 	"\acontent\x18\x14 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x12\n" +
 	"\x04mode\x18\x15 \x01(\tR\x04mode\x12\x16\n" +
 	"\x06active\x18\x16 \x01(\bR\x06active\x12$\n" +
-	"\rcorrespondent\x18\x17 \x01(\tR\rcorrespondent\"s\n" +
+	"\rcorrespondent\x18\x17 \x01(\tR\rcorrespondent\x12\x12\n" +
+	"\x04mark\x18\x18 \x01(\tR\x04mark\"s\n" +
 	"\x04Find\x129\n" +
 	"\bdelivery\x18\x01 \x01(\v2\x1d.parley.connector.v1.DeliveryR\bdelivery\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\"n\n" +
@@ -2578,7 +2587,7 @@ const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"remote_ids\x18\x02 \x03(\tR\tremoteIds\x12\x16\n" +
 	"\x06anchor\x18\x03 \x01(\tR\x06anchor\x12\x16\n" +
-	"\x06losses\x18\x04 \x03(\tR\x06losses\"\xb5\x04\n" +
+	"\x06losses\x18\x04 \x03(\tR\x06losses\"\xbb\x04\n" +
 	"\aInbound\x12\x1b\n" +
 	"\tnative_id\x18\x01 \x01(\tR\bnativeId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2597,9 +2606,9 @@ const file_connector_proto_rawDesc = "" +
 	"\x05state\x18\r \x01(\tR\x05state\x12\x1c\n" +
 	"\tautomatic\x18\x0e \x01(\bR\tautomatic\x12 \n" +
 	"\vtraceparent\x18\x0f \x01(\tR\vtraceparent\x126\n" +
-	"\acontent\x18\x10 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x12\n" +
-	"\x04hops\x18\x11 \x01(\x05R\x04hops\x12\x1a\n" +
-	"\boriginal\x18\x12 \x01(\tR\boriginal\"\x8b\x01\n" +
+	"\acontent\x18\x10 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x1a\n" +
+	"\boriginal\x18\x12 \x01(\tR\boriginal\x12\x12\n" +
+	"\x04mark\x18\x14 \x01(\tR\x04markJ\x04\b\x11\x10\x12\"\x8b\x01\n" +
 	"\x06Typing\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1c\n" +
 	"\trecipient\x18\x02 \x01(\tR\trecipient\x12\x16\n" +
