@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ const startPatience = 5 * time.Second
 // to it, and what it may ask of the host.
 type connector struct {
 	name    string
+	pace    config.Pace
 	process *plughost.Connector
 	stage   *deliver.Stage
 
@@ -48,7 +50,7 @@ func (c *connector) abilities() deliver.Abilities {
 	d := c.describe()
 	return deliver.Abilities{
 		Kinds: d.Kinds, Types: d.Types, MaxBytes: int64(d.MaxBytes),
-		Outstanding: d.Gate.Outstanding, Every: d.Gate.Every, Find: d.Find,
+		Outstanding: cmp.Or(c.pace.Outstanding, d.Gate.Outstanding), Every: cmp.Or(c.pace.Every, d.Gate.Every), Find: d.Find,
 	}
 }
 
@@ -109,7 +111,7 @@ func (h *Host) newConnector(ctx context.Context, name string, p config.Plugin, s
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{name: name}
+	c := &connector{name: name, pace: p.Pace}
 	c.process = plughost.New(plughost.Config{
 		Name: name, Command: pluginCommand(p, h.Executable), SHA256: p.SHA256, Settings: p.Settings,
 		Dir:       filepath.Dir(h.Config.File),

@@ -83,15 +83,19 @@ func (h *Host) tail(ctx context.Context, ready func(), f func(seq uint64, e even
 	return h.bus.Tail(ctx, o, func(r bus.Record) { f(r.Seq, r.Event) })
 }
 
+// maxShown is how many waiting targets of a connector the status has.
+const maxShown = 100
+
 // status is what the operators' API tells of the host at the moment.
 func (h *Host) status(ctx context.Context) (any, error) {
 	type connectorStatus struct {
-		Process plughost.State `json:"process,omitzero"`
-		Deliver deliver.Stats  `json:"deliver"`
+		Process plughost.State         `json:"process,omitzero"`
+		Deliver deliver.Stats          `json:"deliver"`
+		Waiting []deliver.TargetStatus `json:"waiting"`
 	}
-	all := map[string]connectorStatus{event.BuiltinSIP: {Deliver: h.sip.Stats()}}
+	all := map[string]connectorStatus{event.BuiltinSIP: {Deliver: h.sip.Stats(), Waiting: h.sip.Waiting(maxShown)}}
 	for name, c := range h.connectors {
-		all[name] = connectorStatus{c.process.State(), c.stage.Stats()}
+		all[name] = connectorStatus{c.process.State(), c.stage.Stats(), c.stage.Waiting(maxShown)}
 	}
 	stats, err := h.bus.Stats(ctx)
 	return map[string]any{"version": h.Version, "started": h.started, "bus": stats, "connectors": all}, err

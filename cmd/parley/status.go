@@ -73,6 +73,11 @@ type hostStatus struct {
 			Circuit                     string
 			CircuitSince                time.Time
 		}
+		Waiting []struct {
+			Target, Cause string
+			Since, Wake   time.Time
+			Lanes         int
+		}
 	}
 	Bus struct {
 		Durability string
@@ -118,6 +123,7 @@ func (s hostStatus) print(out io.Writer, now time.Time) error {
 			fmt.Fprintf(out, "%s is not running for %s: %s\n", plain(name), age(c.Process.Since), plain(c.Process.Err))
 		}
 	}
+	s.targets(out, now)
 	fmt.Fprintf(out, "\nstore: %s", plain(s.Bus.Durability))
 	if s.Bus.Free >= 0 {
 		fmt.Fprintf(out, ", %d MiB free on its disk", s.Bus.Free>>20)
@@ -127,6 +133,23 @@ func (s hostStatus) print(out io.Writer, now time.Time) error {
 		fmt.Fprintf(w, "%s\t%d events\t%d KiB\n", plain(st.Stream), st.Messages, st.Bytes>>10)
 	}
 	return w.Flush()
+}
+
+// shownTargets is how many waiting targets of a connector people are shown;
+// --json has more.
+const shownTargets = 10
+
+// targets shows whom conversations wait for, the longest waiting first.
+func (s hostStatus) targets(out io.Writer, now time.Time) {
+	for _, name := range slices.Sorted(maps.Keys(s.Connectors)) {
+		list := s.Connectors[name].Waiting
+		for _, t := range list[:min(len(list), shownTargets)] {
+			fmt.Fprintf(out, "%s: %s waits for %s: %s\n", plain(name), plain(t.Target), now.Sub(t.Since).Round(time.Second), plain(t.Cause))
+		}
+		if more := len(list) - shownTargets; more > 0 {
+			fmt.Fprintf(out, "%s: and %d targets more\n", plain(name), more)
+		}
+	}
 }
 
 // waiting returns what the bus has not handed to a connector's stage yet.

@@ -115,6 +115,9 @@ func (r *reader) checkPlugin(path string, p Plugin) {
 	if p.Use != "" && len(p.Command) > 0 {
 		r.problem(path+".command", "stands beside use; give one of them")
 	}
+	if p.Pace.Outstanding < 0 {
+		r.problem(path+".pace.outstanding", "%d deliveries at once can't be; give 1 or more, or leave it out", p.Pace.Outstanding)
+	}
 	switch {
 	case p.SHA256 == "":
 	case !hexSHA256.MatchString(p.SHA256):

@@ -78,11 +78,19 @@ type HTTP struct {
 
 // Plugin is one [plugins.NAME] table.
 type Plugin struct {
-	Name     string          // instance name
-	Use      string          // bundled connector
-	Command  []string        // argv of an external connector
-	SHA256   string          // of the external executable, hex; empty means unpinned
+	Name     string   // instance name
+	Use      string   // bundled connector
+	Command  []string // argv of an external connector
+	SHA256   string   // of the external executable, hex; empty means unpinned
+	Pace     Pace
 	Settings json.RawMessage // the connector's own keys, secrets resolved
+}
+
+// Pace is [plugins.NAME.pace]: how fast deliveries go to one target. What is 0
+// is as the connector says.
+type Pace struct {
+	Outstanding int           // deliveries at once
+	Every       time.Duration // least time from one to the next
 }
 
 // Route is one [[route]].

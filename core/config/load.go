@@ -130,6 +130,10 @@ func (r *reader) plugin(name string, t *table) {
 	t.text("use", &p.Use)
 	t.texts("command", &p.Command)
 	t.text("sha256", &p.SHA256)
+	pace := t.table("pace")
+	pace.number("outstanding", &p.Pace.Outstanding)
+	pace.duration("every", &p.Pace.Every)
+	pace.done()
 	rest := map[string]any{}
 	for key, v := range t.values {
 		if !slices.Contains(t.asked, key) {

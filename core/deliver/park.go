@@ -1,9 +1,11 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +80,48 @@ func (p *parked) each(f func(*lane)) {
 	for _, l := range lanes {
 		f(l)
 	}
+}
+
+// TargetStatus is a target that lanes wait for.
+type TargetStatus struct {
+	Target event.Address
+	Cause  string
+	Since  time.Time // the longest waiting lane
+	Wake   time.Time // the next try, at the latest
+	Lanes  int
+}
+
+// Waiting returns the targets that parked lanes wait for, the longest waiting
+// first, at most limit of them.
+func (s *Stage) Waiting(limit int) []TargetStatus {
+	by := map[event.Address]*TargetStatus{}
+	s.parked.each(func(l *lane) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.record != nil {
+			r := *l.record
+			t := by[r.Target]
+			if t == nil {
+				t = &TargetStatus{Target: r.Target, Cause: r.Cause, Since: r.Since, Wake: r.Wake}
+				by[r.Target] = t
+			}
+			t.Lanes++
+			if r.Since.Before(t.Since) {
+				t.Since, t.Cause = r.Since, r.Cause
+			}
+			if r.Wake.Before(t.Wake) {
+				t.Wake = r.Wake
+			}
+		}
+	})
+	list := make([]TargetStatus, 0, len(by))
+	for _, t := range by {
+		list = append(list, *t)
+	}
+	slices.SortFunc(list, func(a, b TargetStatus) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Target, b.Target))
+	})
+	return list[:min(len(list), limit)]
 }
 
 func (p *parked) size() int {
