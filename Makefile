@@ -18,7 +18,7 @@ test: ## everything but foreign programs; installs what it needs
 	$(GOTEST) ./...
 
 test-peers: ## against foreign SIP servers, phones, browsers, and chat and mail servers; as root
-	.ci/need sip-tester baresip-core kamailio linphone-cli chromium postfix dovecot-core dovecot-imapd dovecot-lmtpd npm
+	.ci/need sip-tester baresip-core kamailio linphone-cli chromium postfix dovecot-core dovecot-imapd dovecot-lmtpd npm strace
 	.ci/peers $(GOTEST)
 
 bench: build ## figures, on this machine: the bridge with real SIP, then the bus alone
