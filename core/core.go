@@ -26,6 +26,7 @@ import (
 	"parley.im/core/notice"
 	"parley.im/core/route"
 	"parley.im/core/sipedge"
+	"parley.im/core/tracing"
 	"parley.im/plugins/sdk"
 )
 
@@ -41,6 +42,7 @@ type Options struct {
 type Host struct {
 	Options
 	bus        *bus.Bus
+	tracer     *tracing.Tracer
 	tokens     conversation.Tokens
 	talks      *conversation.Store
 	table      *route.Table
@@ -73,6 +75,11 @@ func (h *Host) Ready() <-chan struct{} { return h.ready }
 // returns nil after an orderly stop.
 func (h *Host) Run(ctx context.Context) (err error) {
 	h.started = time.Now()
+	t := h.Config.Tracing
+	if h.tracer, err = tracing.Open(ctx, tracing.Config{OTLP: t.OTLP, Sample: t.Sample, Version: h.Version, Log: h.Log}); err != nil {
+		return err
+	}
+	defer h.tracer.Close(ctx)
 	if h.bus, err = openBus(ctx, h.Config, h.Log); err != nil {
 		return err
 	}
@@ -212,7 +219,11 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abilities) *deliver.Stage {
 	return deliver.New(deliver.Config{
 		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Log: h.Log,
-		Token:  func(target event.Address) string { return h.tokens.Target(name, target) },
+		Token: func(target event.Address) string { return h.tokens.Target(name, target) },
+		Trace: func(o event.Outbound) func(error) {
+			span, _ := h.tracer.Start(o.Traceparent, tracing.Send, name, "messaging.message.id", o.ID, "parley.inbound", o.Inbound)
+			return span.End
+		},
 		Policy: deliver.Policy{Expiry: time.Duration(h.Config.Bus.Retention.Expiry)},
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"parley.im/bus/event"
 	"parley.im/core/conversation"
 	"parley.im/core/route"
+	"parley.im/core/tracing"
 	"parley.im/plugins/sdk"
 )
 
@@ -63,7 +64,10 @@ func refusal(err error) error {
 func (h *Host) store(ctx context.Context, in event.Inbound, d route.Decision) error {
 	in.Lane = h.tokens.Inbound(in.Sender, in.Recipient, in.Thread)
 	in.Conversation = h.tokens.Conversation(d.Route, d.Participants)
+	span, next := h.tracer.Start(in.Traceparent, tracing.Receive, in.Origin, "messaging.message.id", in.ID, "parley.route", d.Route)
+	in.Traceparent = next
 	_, err := h.bus.Publish(ctx, in)
+	span.End(err)
 	if err != nil {
 		h.Log.Error("message refused: it could not be stored", "message", in.ID, "origin", in.Origin, "err", err)
 		return err
@@ -223,6 +227,9 @@ func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, 
 	if err := h.remember(ctx, in, d, token); err != nil {
 		return nil, fmt.Errorf("remember the conversation: %w", err)
 	}
+	span, next := h.tracer.Start(in.Traceparent, tracing.Process, "route", "messaging.message.id", in.ID, "parley.route", d.Route)
+	defer span.End(nil)
+	in.Traceparent = next
 	marked, targets := mark(in, d), unseen(in, d)
 	outs := make([]event.Outbound, len(targets))
 	for i, t := range targets {

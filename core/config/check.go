@@ -25,8 +25,23 @@ func (r *reader) check() {
 	r.checkNames()
 	r.checkListeners()
 	r.checkAccounts()
+	r.checkTracing()
 	for _, name := range slices.Sorted(maps.Keys(r.c.Plugins)) {
 		r.checkPlugin("plugins."+name, r.c.Plugins[name])
+	}
+}
+
+func (r *reader) checkTracing() {
+	t := r.c.Tracing
+	if s := t.Sample; !(s >= 0 && s <= 1) {
+		r.problem("tracing.sample", "%v; give a part from 0 to 1, such as 0.01", s)
+	}
+	if t.OTLP == "" {
+		return
+	}
+	u, err := url.Parse(t.OTLP)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" {
+		r.problem("tracing.otlp", "%q; give the gRPC address of a collector, such as \"http://127.0.0.1:4317\"", t.OTLP)
 	}
 }
 

@@ -17,6 +17,7 @@ type Config struct {
 	Bus     Bus
 	SIP     SIP
 	HTTP    HTTP
+	Tracing Tracing
 	Plugins map[string]Plugin // by instance name
 	Routes  []Route
 
@@ -76,6 +77,12 @@ type HTTP struct {
 	Password Secret
 }
 
+// Tracing is the [tracing] table.
+type Tracing struct {
+	OTLP   string  // URL of a collector's gRPC; empty: no spans
+	Sample float64 // part of the traces that are reported, 0 to 1
+}
+
 // Plugin is one [plugins.NAME] table.
 type Plugin struct {
 	Name     string   // instance name
@@ -132,6 +139,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // and adds accounts, a connector and routes to try things out with.
 func Default() *Config {
 	return &Config{
+		Tracing: Tracing{Sample: 1},
 		Bus: Bus{
 			Data: "data", Durability: "fsync", Replicas: 3, Reserve: 64 << 20,
 			Retention: Retention{Expiry: 7 * 24 * time.Hour, IDs: 2_000_000},

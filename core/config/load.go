@@ -56,6 +56,10 @@ func (r *reader) read(top *table) {
 	http.text("listen", &r.c.HTTP.Listen)
 	http.secret("password", &r.c.HTTP.Password)
 	http.done()
+	tracing := top.table("tracing")
+	tracing.text("otlp", &r.c.Tracing.OTLP)
+	tracing.part("sample", &r.c.Tracing.Sample)
+	tracing.done()
 	plugins := top.table("plugins")
 	for _, name := range slices.Sorted(maps.Keys(plugins.values)) {
 		r.plugin(name, plugins.table(name))

@@ -68,6 +68,14 @@ func (t *table) number(key string, p *int) {
 	*p = int(n)
 }
 
+// part takes a number from 0 to 1.
+func (t *table) part(key string, p *float64) {
+	if v, ok := t.values[key].(int64); ok && (v == 0 || v == 1) {
+		t.values[key] = float64(v)
+	}
+	take(t, key, "a number from 0 to 1", p)
+}
+
 // texts takes an array of strings, or one string.
 func (t *table) texts(key string, p *[]string) {
 	v, ok := t.take(key)

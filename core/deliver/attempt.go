@@ -48,6 +48,17 @@ func (s *Stage) attempt(ctx context.Context, l *lane, it item, able Abilities) (
 	return r, s.anchor(ctx, d, r)
 }
 
+// traced is attempt, reported to Config.Trace.
+func (s *Stage) traced(ctx context.Context, l *lane, it item, able Abilities) (event.Receipt, error) {
+	if s.Trace == nil {
+		return s.attempt(ctx, l, it, able)
+	}
+	end := s.Trace(it.Outbound)
+	r, err := s.attempt(ctx, l, it, able)
+	end(err)
+	return r, err
+}
+
 // ours marks trouble of our own: it uses up no attempt of the message.
 func ours(doing string, err error) error {
 	return event.Retry(event.ScopeTarget, 0, fmt.Errorf("%s: %w", doing, err))

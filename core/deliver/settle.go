@@ -28,7 +28,7 @@ func (l *lane) settle(ctx, grace context.Context, g *gate, it item) bool {
 			}
 			continue
 		}
-		receipt, err := s.attempt(grace, l, it, able)
+		receipt, err := s.traced(grace, l, it, able)
 		g.leave()
 		switch {
 		case err == nil:

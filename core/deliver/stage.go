@@ -94,6 +94,9 @@ type Config struct {
 	Token     func(target event.Address) string // names a target in keys, without personal data
 	Policy    Policy
 	Log       *slog.Logger
+	// Trace, if given, is told of each attempt, and by what it returns of its
+	// end.
+	Trace func(o event.Outbound) (end func(error))
 }
 
 // Stage delivers the Outbounds of one connector. Its methods may be called
