@@ -30,6 +30,7 @@ func (h *Host) wireDoor() error {
 	h.operator = httpd.NewOperator(filepath.Join(h.Config.Bus.Data, "parley.sock"), h.tail, h.Log)
 	h.operator.Status = h.status
 	h.operator.Trace = h.trace
+	h.operator.Dead, h.operator.RetryDead, h.operator.DropDead = h.deadLetters, h.retryDead, h.dropDead
 	return nil
 }
 

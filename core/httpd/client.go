@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,8 +88,21 @@ func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
 }
 
 func (c *Client) get(ctx context.Context, path string, q url.Values) (io.ReadCloser, error) {
-	target := url.URL{Scheme: "http", Host: "parley", Path: path, RawQuery: q.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	return c.ask(ctx, http.MethodGet, url.URL{Path: path, RawQuery: q.Encode()}, nil)
+}
+
+// post sends v as JSON.
+func (c *Client) post(ctx context.Context, path string, v any) (io.ReadCloser, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return c.ask(ctx, http.MethodPost, url.URL{Path: path}, bytes.NewReader(b))
+}
+
+func (c *Client) ask(ctx context.Context, method string, target url.URL, content io.Reader) (io.ReadCloser, error) {
+	target.Scheme, target.Host = "http", "parley"
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), content)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ type Source func(ctx context.Context, ready func(), f func(seq uint64, e event.E
 //	GET /v1/tail?stream=&connector=&type=&state=&id=&body=   live events, one JSON object a line
 //	GET /v1/status                                            what Status returns
 //	GET /v1/trace?id=&since=                                  what Trace yields, one JSON object a line
+//	GET /v1/dead?id=&connector=&conversation=&target=&reason=&since=&body=   open dead letters, one JSON object a line
+//	POST /v1/dead/retry, /v1/dead/drop                        a JSON array of their ids; answers with an Outcome for each
 type Operator struct {
 	// Status returns what /v1/status shows, as JSON. Nil means 404. Set it
 	// before Run.
@@ -36,6 +38,12 @@ type Operator struct {
 	// Trace yields the events of the messages that go by an id, since a time.
 	// Nil means 404. Set it before Run.
 	Trace func(ctx context.Context, id string, since time.Time, f func(seq uint64, e event.Event)) error
+
+	// Dead yields the open dead letters that q chooses; RetryDead and DropDead
+	// do something about those with the ids, and are told who asked. Nil means
+	// 404. Set them before Run.
+	Dead                func(ctx context.Context, q DeadQuery, f func(DeadLetter)) error
+	RetryDead, DropDead func(ctx context.Context, who string, ids []string) ([]Outcome, error)
 
 	path   string
 	source Source
@@ -64,9 +72,13 @@ func (o *Operator) Run(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/tail", o.serveTail)
 	mux.HandleFunc("GET /v1/status", o.serveStatus)
 	mux.HandleFunc("GET /v1/trace", o.serveTrace)
+	mux.HandleFunc("GET /v1/dead", o.serveDead)
+	mux.HandleFunc("POST /v1/dead/retry", o.serveClose(o.RetryDead))
+	mux.HandleFunc("POST /v1/dead/drop", o.serveClose(o.DropDead))
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := newServer(mux, base, o.log)
+	srv.ConnContext = withCaller
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	select {

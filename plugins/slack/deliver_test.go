@@ -112,7 +112,7 @@ func TestWhatSlackAnswersIsToldAsItIs(t *testing.T) {
 		{"an error of Slack's own", func(s *slacktest.Server) { s.Fail(503) }, unknownOutcome, 0},
 		{"a token that was revoked", func(s *slacktest.Server) { s.Revoke(true) }, "connector", 0},
 		{"nobody there", func(s *slacktest.Server) { s.Close() }, "connector", 0},
-		{"a channel that is archived", func(s *slacktest.Server) { s.Archive(s.All()[0].Channel) }, "permanent", 0},
+		{"a channel that is archived", func(s *slacktest.Server) { s.Archive(s.All()[0].Channel, true) }, "permanent", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newWorkspace(t, slacktest.Options{})

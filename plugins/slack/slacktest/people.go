@@ -22,11 +22,11 @@ func (s *Server) Closed(name string, private bool) string {
 	return s.add(&channel{name: name, private: private})
 }
 
-// Archive archives a channel.
-func (s *Server) Archive(id string) {
+// Archive archives a channel, or takes that back.
+func (s *Server) Archive(id string, archived bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channels[id].archived = true
+	s.channels[id].archived = archived
 }
 
 func (s *Server) add(c *channel) string {
