@@ -23,31 +23,40 @@ import (
 // for a moment to ask what it can do and which settings it takes. It returns
 // the configuration, nil if it is unusable, and all problems at once.
 func Check(ctx context.Context, path, executable string, log *slog.Logger) (*config.Config, config.Problems) {
-	c, _, problems := examine(ctx, path, executable, log)
-	return c, problems
+	e, problems := examine(ctx, path, executable, log)
+	return e.config, problems
 }
 
-// examine is Check, with the routing table that comes of it.
-func examine(ctx context.Context, path, executable string, log *slog.Logger) (*config.Config, *route.Table, config.Problems) {
+// examined is what is known of a configuration without running it.
+type examined struct {
+	config *config.Config // nil if it can't be read at all
+	table  *route.Table
+	known  map[string]sdk.Description // of the connectors that start
+}
+
+// examine is Check, with all that comes of it.
+func examine(ctx context.Context, path, executable string, log *slog.Logger) (e examined, problems config.Problems) {
 	c, problems := config.Load(path)
 	if c == nil {
-		return nil, nil, problems
+		return e, problems
 	}
+	e.config = c
 	dir, err := os.MkdirTemp("", "parley-check-")
 	if err != nil {
-		return c, nil, append(problems, config.Problem{File: path, Text: err.Error()})
+		return e, append(problems, config.Problem{File: path, Text: err.Error()})
 	}
 	defer os.RemoveAll(dir)
-	known := map[string]sdk.Description{}
+	e.known = map[string]sdk.Description{}
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		d, found := describe(ctx, c, name, executable, dir, log)
 		problems = append(problems, found...)
 		if d.Network != "" {
-			known[name] = d
+			e.known[name] = d
 		}
 	}
-	table, found := newTable(c, known)
-	return c, table, append(problems, found...)
+	table, found := newTable(c, e.known)
+	e.table = table
+	return e, append(problems, found...)
 }
 
 // describe asks one connector what it can do and checks its settings.
@@ -117,9 +126,9 @@ func Explain(ctx context.Context, path, executable, from, to string, log *slog.L
 			return "", err
 		}
 	}
-	_, table, problems := examine(ctx, path, executable, log)
+	e, problems := examine(ctx, path, executable, log)
 	if len(problems) > 0 {
 		return "", problems
 	}
-	return strings.TrimRight(table.Explain(event.Address(from), event.Address(to)), "\n"), nil
+	return strings.TrimRight(e.table.Explain(event.Address(from), event.Address(to)), "\n"), nil
 }

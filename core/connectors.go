@@ -28,9 +28,11 @@ const startPatience = 5 * time.Second
 // to it, and what it may ask of the host.
 type connector struct {
 	name    string
-	pace    config.Pace
+	config  config.Plugin
 	process *plughost.Connector
 	stage   *deliver.Stage
+
+	stopProcess, stopStage func() // each waits for the end; set once they run
 
 	mu   sync.Mutex
 	last sdk.Description // known from an earlier run, until it comes up
@@ -50,7 +52,7 @@ func (c *connector) abilities() deliver.Abilities {
 	d := c.describe()
 	return deliver.Abilities{
 		Kinds: d.Kinds, Types: d.Types, MaxBytes: int64(d.MaxBytes),
-		Outstanding: cmp.Or(c.pace.Outstanding, d.Gate.Outstanding), Every: cmp.Or(c.pace.Every, d.Gate.Every), Find: d.Find,
+		Outstanding: cmp.Or(c.config.Pace.Outstanding, d.Gate.Outstanding), Every: cmp.Or(c.config.Pace.Every, d.Gate.Every), Find: d.Find,
 	}
 }
 
@@ -66,21 +68,21 @@ func (h *Host) startConnectors(ctx context.Context, s *stack) error {
 	if err != nil {
 		return err
 	}
-	var runs []func(context.Context) error
-	for name, p := range h.Config.Plugins {
-		c, err := h.newConnector(ctx, name, p, sockets)
-		if err != nil {
+	h.sockets = sockets
+	all := map[string]*connector{}
+	for name := range h.Config.Plugins {
+		if all[name], err = h.newConnector(ctx, name, h.Config); err != nil {
 			return err
 		}
-		h.connectors[name] = c
-		runs = append(runs, c.process.Run)
 	}
-	if len(runs) > 0 {
-		s.start(ctx, "connectors", runs...)
+	h.current.Store(&setup{config: h.Config, connectors: all})
+	h.processes = s.start(ctx, "connectors")
+	for _, c := range all {
+		c.stopProcess = h.processes.add(c.process.Run)
 	}
 	deadline, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	for _, c := range h.connectors {
+	for _, c := range h.now().connectors {
 		select {
 		case <-c.process.Ready():
 			err = remember(ctx, known, c)
@@ -97,7 +99,7 @@ func (h *Host) startConnectors(ctx context.Context, s *stack) error {
 // checkSettings holds the connectors' tables against what they say they take.
 func (h *Host) checkSettings() error {
 	var problems config.Problems
-	for name, c := range h.connectors {
+	for name, c := range h.now().connectors {
 		problems = append(problems, settingsProblems(h.Config, name, c.describe().Settings)...)
 	}
 	if len(problems) > 0 {
@@ -106,17 +108,18 @@ func (h *Host) checkSettings() error {
 	return nil
 }
 
-func (h *Host) newConnector(ctx context.Context, name string, p config.Plugin, sockets string) (*connector, error) {
+func (h *Host) newConnector(ctx context.Context, name string, conf *config.Config) (*connector, error) {
+	p := conf.Plugins[name]
 	state, err := h.bus.Bucket(ctx, "state-"+name)
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{name: name, pace: p.Pace}
+	c := &connector{name: name, config: p}
 	c.process = plughost.New(plughost.Config{
 		Name: name, Command: pluginCommand(p, h.Executable), SHA256: p.SHA256, Settings: p.Settings,
-		Dir:       filepath.Dir(h.Config.File),
-		SocketDir: sockets, Log: h.Log,
-		Places: func(schemes []string) []event.Address { return places(h.Config.Routes, name, schemes) },
+		Dir:       filepath.Dir(conf.File),
+		SocketDir: h.sockets, Log: h.Log,
+		Places: func(schemes []string) []event.Address { return places(conf.Routes, name, schemes) },
 	}, &backend{h: h, c: c, state: stateBucket{state}, media: mediaStore{h.bus.Media()}})
 	c.stage = h.newStage(name, c.process, c.abilities)
 	c.process.OnUp(c.stage.WakeAll)
@@ -149,14 +152,19 @@ func pluginCommand(p config.Plugin, executable string) []string {
 }
 
 func remember(ctx context.Context, known *bus.Bucket, c *connector) error {
-	v, err := json.Marshal(c.process.Description())
+	return keep(ctx, known, c.name, c.process.Description())
+}
+
+// keep remembers what a connector can do, for a start at which it is not up.
+func keep(ctx context.Context, known *bus.Bucket, name string, d sdk.Description) error {
+	v, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
-	if old, err := known.Get(ctx, c.name); err == nil && string(old.Value) == string(v) {
+	if old, err := known.Get(ctx, name); err == nil && string(old.Value) == string(v) {
 		return nil
 	}
-	_, err = known.Set(ctx, c.name, v)
+	_, err = known.Set(ctx, name, v)
 	return err
 }
 

@@ -14,11 +14,11 @@ func TestThePaceOfTheFileStandsOverTheConnectors(t *testing.T) {
 	if a := c.abilities(); a.Outstanding != 4 || a.Every != time.Second {
 		t.Errorf("as the connector says: %+v", a)
 	}
-	c.pace = config.Pace{Every: 3 * time.Second}
+	c.config.Pace = config.Pace{Every: 3 * time.Second}
 	if a := c.abilities(); a.Outstanding != 4 || a.Every != 3*time.Second {
 		t.Errorf("with a pause of the file: %+v", a)
 	}
-	c.pace.Outstanding = 1
+	c.config.Pace.Outstanding = 1
 	if a := c.abilities(); a.Outstanding != 1 {
 		t.Errorf("with a limit of the file: %+v", a)
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,11 +46,14 @@ type Host struct {
 	tracer     *tracing.Tracer
 	tokens     conversation.Tokens
 	talks      *conversation.Store
-	table      *route.Table
 	edge       *sipedge.Edge
 	door       *httpd.Door
 	operator   *httpd.Operator
-	connectors map[string]*connector
+	current    atomic.Pointer[setup]
+	reloading  sync.Mutex
+	sockets    string // folder of the connectors' sockets
+	processes  *layer // of the connectors
+	deliveries *layer
 	sip        *deliver.Stage
 	draining   atomic.Bool
 	returned   atomic.Int64  // messages that went out from here and came back
@@ -59,12 +63,25 @@ type Host struct {
 	started    time.Time
 }
 
+// setup is what a reload replaces, whole.
+type setup struct {
+	config     *config.Config
+	table      *route.Table
+	connectors map[string]*connector
+}
+
+// now returns the setup of the moment. It does not change; ask again for the
+// next step of something that takes time.
+func (h *Host) now() *setup { return h.current.Load() }
+
 // New returns a host; Run starts it.
 func New(o Options) *Host {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Host{Options: o, connectors: map[string]*connector{}, ready: make(chan struct{}), wired: make(chan struct{}), signals: make(chan struct{}, maxSignals)}
+	h := &Host{Options: o, ready: make(chan struct{}), wired: make(chan struct{}), signals: make(chan struct{}, maxSignals)}
+	h.current.Store(&setup{config: o.Config})
+	return h
 }
 
 // Ready is closed once everything is started.
@@ -177,7 +194,7 @@ func (h *Host) wire(k kept) error {
 	if len(problems) > 0 {
 		return problems
 	}
-	h.table = table
+	h.current.Store(&setup{config: h.Config, table: table, connectors: h.now().connectors})
 	edge, err := sipedge.New(edgeConfig(h.Config, k, h.Log), edgeHost{h})
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
@@ -195,11 +212,10 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 		return err
 	}
 	s.start(ctx, "sip", h.edge.Run)
-	delivering := []func(context.Context) error{h.sip.Run}
-	for _, c := range h.connectors {
-		delivering = append(delivering, c.stage.Run)
+	h.deliveries = s.start(ctx, "deliver", h.sip.Run)
+	for _, c := range h.now().connectors {
+		c.stopStage = h.deliveries.add(c.stage.Run)
 	}
-	s.start(ctx, "deliver", delivering...)
 	n := &notice.Stage{Bus: h.bus, Wants: h.wants, Texts: isSIP, Lane: h.noticeLane, Log: h.Log}
 	s.start(ctx, "route", h.route, n.Run)
 	if err := h.door.Listen(); err != nil {
@@ -237,7 +253,7 @@ func (h *Host) wants(name string, s event.State) bool {
 	if isSIP(name) {
 		return s == event.Failed
 	}
-	c := h.connectors[name]
+	c := h.now().connectors[name]
 	if c == nil {
 		return false
 	}
@@ -252,7 +268,7 @@ func (h *Host) noticeLane(conversation string, sender event.Address) string {
 // descriptions returns what is known of each connector.
 func (h *Host) descriptions() map[string]sdk.Description {
 	all := map[string]sdk.Description{}
-	for name, c := range h.connectors {
+	for name, c := range h.now().connectors {
 		all[name] = c.describe()
 	}
 	return all
@@ -273,7 +289,7 @@ func (h *Host) Summary() Summary {
 	if h.Config.Bus.URL != "" {
 		s.Data = h.Config.Bus.URL
 	}
-	for name := range h.connectors {
+	for name := range h.now().connectors {
 		s.Connectors = append(s.Connectors, name)
 	}
 	for _, a := range h.Config.SIP.Accounts {

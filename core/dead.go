@@ -139,13 +139,13 @@ func (h *Host) closeDead(ctx context.Context, who, as string, ids []string, do f
 			text, err = do(ctx, d)
 		}
 		if err == nil {
+			h.Log.Info("dead letter "+as, "message", d.Inbound, "dead", id, "by", who)
 			err = note(ctx, b, id, closing{as, who, time.Now().UTC()})
 		}
 		if err != nil {
 			out = append(out, httpd.Outcome{ID: id, Text: err.Error(), Failed: true})
 			continue
 		}
-		h.Log.Info("dead letter "+as, "message", d.Inbound, "dead", id, "by", who)
 		out = append(out, httpd.Outcome{ID: id, Text: text})
 	}
 	return out, nil
@@ -156,7 +156,10 @@ func note(ctx context.Context, b *bus.Bucket, id string, c closing) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.Set(ctx, id, v)
+	_, err = b.Put(ctx, id, v, 0)
+	if errors.Is(err, bus.ErrConflict) {
+		return errors.New("somebody else has closed it at the same time; look at the log")
+	}
 	return err
 }
 
@@ -166,7 +169,7 @@ func (h *Host) sendAnew(ctx context.Context, d event.Dead) (string, error) {
 	if d.Target == "" {
 		return h.routeAnew(ctx, d)
 	}
-	if d.Connector != event.BuiltinSIP && h.connectors[d.Connector] == nil {
+	if d.Connector != event.BuiltinSIP && h.now().connectors[d.Connector] == nil {
 		return "", fmt.Errorf("no connector %q is configured", d.Connector)
 	}
 	text := "sent again"
@@ -174,7 +177,7 @@ func (h *Host) sendAnew(ctx context.Context, d event.Dead) (string, error) {
 	if err != nil && !errors.Is(err, bus.ErrNotFound) {
 		return "", err
 	}
-	if o, ok := last.Event.(event.Outbound); ok && o.ID != d.ID {
+	if o, ok := last.Event.(event.Outbound); ok && o.Inbound != d.Inbound {
 		text = "sent again, after later messages of its conversation"
 	}
 	_, err = h.bus.Publish(ctx, next(d.Outbound, d.Generation+1))
@@ -184,7 +187,9 @@ func (h *Host) sendAnew(ctx context.Context, d event.Dead) (string, error) {
 // routeAnew routes a message that no route took.
 func (h *Host) routeAnew(ctx context.Context, d event.Dead) (string, error) {
 	in := event.Inbound{ID: d.Inbound, Time: d.Outbound.Time, Lane: d.Lane, Envelope: d.Envelope, Content: d.Content}
-	in.Hops = max(in.Hops, 2)
+	if in.Hops <= 1 {
+		return "", errors.New("it has crossed too many bridges; to send it on could begin a loop")
+	}
 	asked := in
 	switch _, err := h.find(ctx, &asked); {
 	case errors.Is(err, route.ErrNoRoute), errors.Is(err, route.ErrForbidden):
@@ -195,6 +200,9 @@ func (h *Host) routeAnew(ctx context.Context, d event.Dead) (string, error) {
 	outs, err := h.assign(ctx, in)
 	if err != nil {
 		return "", err
+	}
+	if len(outs) == 0 {
+		return "", errors.New("it has no target left")
 	}
 	for _, o := range outs {
 		if _, err := h.bus.Publish(ctx, next(o, d.Generation+1)); err != nil {

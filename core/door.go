@@ -30,13 +30,14 @@ func (h *Host) wireDoor() error {
 	h.operator = httpd.NewOperator(filepath.Join(h.Config.Bus.Data, "parley.sock"), h.tail, h.Log)
 	h.operator.Status = h.status
 	h.operator.Trace = h.trace
+	h.operator.Reload = h.reload
 	h.operator.Dead, h.operator.RetryDead, h.operator.DropDead = h.deadLetters, h.retryDead, h.dropDead
 	return nil
 }
 
 // socket returns where a connector serves HTTP at the moment.
 func (h *Host) socket(name string) (path string, known bool, changed <-chan struct{}) {
-	c := h.connectors[name]
+	c := h.now().connectors[name]
 	if c == nil || !c.describe().HTTP {
 		return "", false, nil
 	}
@@ -45,7 +46,7 @@ func (h *Host) socket(name string) (path string, known bool, changed <-chan stru
 
 // public returns the paths at which a connector itself asks who calls.
 func (h *Host) public(name string) []string {
-	if c := h.connectors[name]; c != nil {
+	if c := h.now().connectors[name]; c != nil {
 		return c.describe().Public
 	}
 	return nil
@@ -53,7 +54,7 @@ func (h *Host) public(name string) []string {
 
 // pages lists the connectors that have a page.
 func (h *Host) pages() (names []string) {
-	for name, c := range h.connectors {
+	for name, c := range h.now().connectors {
 		if c.describe().HTTP {
 			names = append(names, name)
 		}
@@ -95,7 +96,7 @@ func (h *Host) status(ctx context.Context) (any, error) {
 		Waiting []deliver.TargetStatus `json:"waiting"`
 	}
 	all := map[string]connectorStatus{event.BuiltinSIP: {Deliver: h.sip.Stats(), Waiting: h.sip.Waiting(maxShown)}}
-	for name, c := range h.connectors {
+	for name, c := range h.now().connectors {
 		all[name] = connectorStatus{c.process.State(), c.stage.Stats(), c.stage.Waiting(maxShown)}
 	}
 	stats, err := h.bus.Stats(ctx)

@@ -21,10 +21,15 @@ func edgeConfig(c *config.Config, k kept, log *slog.Logger) sipedge.Config {
 		network, address, _ := strings.Cut(l, ":")
 		e.Listen = append(e.Listen, sipedge.Listener{Network: network, Address: address})
 	}
-	for _, a := range c.SIP.Accounts {
-		e.Accounts = append(e.Accounts, sipedge.Account{User: a.User, Password: a.Password.Reveal()})
-	}
+	e.Accounts = edgeAccounts(c)
 	return e
+}
+
+func edgeAccounts(c *config.Config) (list []sipedge.Account) {
+	for _, a := range c.SIP.Accounts {
+		list = append(list, sipedge.Account{User: a.User, Password: a.Password.Reveal()})
+	}
+	return list
 }
 
 // edgeHost is what the SIP edge may ask of the host.

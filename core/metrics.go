@@ -77,7 +77,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 // Collect sends the figures of the moment.
 func (f *figures) Collect(ch chan<- prometheus.Metric) {
 	f.stage(ch, event.BuiltinSIP, f.h.sip.Stats())
-	for name, c := range f.h.connectors {
+	for name, c := range f.h.now().connectors {
 		f.stage(ch, name, c.stage.Stats())
 		state := c.process.State()
 		ch <- prometheus.MustNewConstMetric(restartsDesc, prometheus.CounterValue, float64(state.Restarts), name)

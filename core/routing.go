@@ -98,7 +98,7 @@ func (h *Host) find(ctx context.Context, in *event.Inbound) (route.Decision, err
 		}
 		in.Recipient = aor
 	}
-	return h.table.Find(route.Message{
+	return h.now().table.Find(route.Message{
 		Connector: in.Origin, Sender: in.Sender, SenderName: in.SenderName, Recipient: in.Recipient, Known: known,
 	})
 }

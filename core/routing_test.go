@@ -40,7 +40,7 @@ func router(t *testing.T) *Host {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	h.table = table
+	h.current.Store(&setup{config: c, table: table})
 	if h.edge, err = sipedge.New(edgeConfig(c, kept{nonce: []byte("nonce")}, h.Log), edgeHost{h}); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (h *Host) signal(ctx context.Context, t event.Typing) {
 	}
 	token := h.tokens.Conversation(d.Route, d.Participants)
 	for _, to := range d.Targets {
-		c := h.connectors[to.Connector]
+		c := h.now().connectors[to.Connector]
 		if c == nil || !slices.Contains(c.describe().Kinds, event.KindTyping) {
 			continue
 		}

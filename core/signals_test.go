@@ -83,7 +83,7 @@ func TestComposingIsToldWhereTheConversationGoesOn(t *testing.T) {
 	c.process = plughost.New(plughost.Config{
 		Name: "chat", Command: []string{os.Args[0], "serve"}, SocketDir: sockets, Log: slog.New(seen),
 	}, b)
-	h.connectors["chat"] = c
+	h.current.Store(&setup{config: h.now().config, table: h.now().table, connectors: map[string]*connector{"chat": c}})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.process.Run(ctx) }()

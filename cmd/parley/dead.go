@@ -147,7 +147,7 @@ func showDead(out io.Writer, l httpd.DeadLetter) {
 		{"target", l.Target}, {"type", l.MediaType}, {"bytes", fmt.Sprint(len(l.Body))},
 	} {
 		if f[1] != "" {
-			fmt.Fprintf(out, "%-13s %s\n", f[0]+":", harmless(f[1]))
+			fmt.Fprintf(out, "%-13s %s\n", f[0]+":", strings.ReplaceAll(harmless(f[1]), "\n", " "))
 		}
 	}
 	fmt.Fprintf(out, "\n%s\n\n", harmless(string(l.Body)))
@@ -216,7 +216,10 @@ func confirm(cmd *cobra.Command, what string, sure bool) error {
 		return fmt.Errorf("this would %s; say so with --yes", what)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s? [y/N] ", what)
-	answer, _ := bufio.NewReader(in).ReadString('\n')
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && answer == "" {
+		return fmt.Errorf("this would %s, and nobody answers; say so with --yes", what)
+	}
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
 		return errors.New("nothing was done")
 	}
@@ -226,7 +229,7 @@ func confirm(cmd *cobra.Command, what string, sure bool) error {
 func tellOutcomes(out io.Writer, done []httpd.Outcome) error {
 	failed := 0
 	for _, o := range done {
-		fmt.Fprintf(out, "%s %s\n", short(o.ID), harmless(o.Text))
+		fmt.Fprintf(out, "%s %s\n", short(o.ID), strings.ReplaceAll(harmless(o.Text), "\n", " "))
 		if o.Failed {
 			failed++
 		}

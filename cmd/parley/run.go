@@ -49,6 +49,7 @@ func run(cmd *cobra.Command, path string, logs *logging) error {
 	select {
 	case <-host.Ready():
 		trimSoon()
+		reloadOnSignal(ctx, host)
 		welcome(cmd.OutOrStdout(), host.Summary(), c, executable)
 		return <-ended
 	case err := <-ended:

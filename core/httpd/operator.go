@@ -30,6 +30,7 @@ type Source func(ctx context.Context, ready func(), f func(seq uint64, e event.E
 //	GET /v1/status                                            what Status returns
 //	GET /v1/trace?id=&since=                                  what Trace yields, one JSON object a line
 //	GET /v1/dead?id=&connector=&conversation=&target=&reason=&since=&body=   open dead letters, one JSON object a line
+//	POST /v1/reload                                           answers with what was changed, a JSON array of strings
 //	POST /v1/dead/retry, /v1/dead/drop                        a JSON array of their ids; answers with an Outcome for each
 type Operator struct {
 	// Status returns what /v1/status shows, as JSON. Nil means 404. Set it
@@ -44,6 +45,10 @@ type Operator struct {
 	// 404. Set them before Run.
 	Dead                func(ctx context.Context, q DeadQuery, f func(DeadLetter)) error
 	RetryDead, DropDead func(ctx context.Context, who string, ids []string) ([]Outcome, error)
+
+	// Reload reads the configuration again and returns what that changed, in
+	// words; an error means that nothing was. Nil means 404. Set it before Run.
+	Reload func(ctx context.Context, who string) ([]string, error)
 
 	path   string
 	source Source
@@ -75,6 +80,7 @@ func (o *Operator) Run(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/dead", o.serveDead)
 	mux.HandleFunc("POST /v1/dead/retry", o.serveClose(o.RetryDead))
 	mux.HandleFunc("POST /v1/dead/drop", o.serveClose(o.DropDead))
+	mux.HandleFunc("POST /v1/reload", o.serveReload)
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := newServer(mux, base, o.log)

@@ -79,17 +79,44 @@ func (p *phones) refuse(id string) {
 
 // registrar has the phones of all accounts.
 type registrar struct {
-	store  Bindings
+	store Bindings
+	now   func() time.Time
+
+	mu     sync.Mutex
 	phones map[event.Address]*phones
-	now    func() time.Time
 }
 
 func newRegistrar(accounts map[string]account, store Bindings) *registrar {
-	r := &registrar{store: store, phones: map[event.Address]*phones{}, now: time.Now}
-	for _, a := range accounts {
-		r.phones[a.aor] = &phones{aor: a.aor, gate: make(chan struct{}, 1)}
-	}
+	r := &registrar{store: store, now: time.Now}
+	r.replace(accounts)
 	return r
+}
+
+// of returns the phones of an account, nil if there is no such account.
+func (r *registrar) of(aor event.Address) *phones {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.phones[aor]
+}
+
+// replace has the phones of these accounts from now on, and returns the
+// accounts that were there before and are gone.
+func (r *registrar) replace(accounts map[string]account) (gone []event.Address) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[event.Address]*phones{}
+	for _, a := range accounts {
+		if all[a.aor] = r.phones[a.aor]; all[a.aor] == nil {
+			all[a.aor] = &phones{aor: a.aor, gate: make(chan struct{}, 1)}
+		}
+	}
+	for aor := range r.phones {
+		if all[aor] == nil {
+			gone = append(gone, aor)
+		}
+	}
+	r.phones = all
+	return gone
 }
 
 // load reads what an earlier run saved. Of connections nothing is left; what
@@ -103,7 +130,7 @@ func (r *registrar) load(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	for aor, v := range values {
-		p := r.phones[aor]
+		p := r.of(aor)
 		if p == nil {
 			continue
 		}
@@ -195,7 +222,7 @@ func (p *phones) revive(at path) bool {
 
 // heard notes that an account's phone has sent something: it is there.
 func (e *Edge) heard(aor event.Address, at path) {
-	if p := e.phones.phones[aor]; p != nil && p.revive(at) {
+	if p := e.phones.of(aor); p != nil && p.revive(at) {
 		e.host.Registered(aor)
 	}
 }

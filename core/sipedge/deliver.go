@@ -51,7 +51,7 @@ func (e *Edge) target(d event.Delivery) (*phones, error) {
 	if err != nil {
 		return nil, event.Permanent(err)
 	}
-	p := e.phones.phones[aor]
+	p := e.phones.of(aor)
 	if p == nil {
 		return nil, event.Permanent(fmt.Errorf("%s is no account here", aor))
 	}

@@ -321,7 +321,7 @@ func TestRestartKeepsPhonesOnUDP(t *testing.T) {
 	if got := await(t, done); got.err != nil || got.State != event.Delivered {
 		t.Errorf("got %v", got.err)
 	}
-	if n := len(after.phones.phones["sip:bob@example.com"].current(time.Now())); n != 1 {
+	if n := len(after.phones.of("sip:bob@example.com").current(time.Now())); n != 1 {
 		t.Errorf("%d phones; want the one on UDP", n)
 	}
 }

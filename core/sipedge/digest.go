@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/icholy/digest"
 
@@ -32,7 +33,7 @@ type guard struct {
 	algorithms []string // offered and taken, in this order
 	domains    domains
 	nonces     *nonces
-	accounts   map[string]account
+	accounts   atomic.Pointer[map[string]account] // by user; replaced whole
 }
 
 type account struct {
@@ -74,25 +75,25 @@ func (g *guard) verify(values []string, method, uri string) (claim, error) {
 		if parseErr != nil || c.Realm != g.realm {
 			continue
 		}
-		if g.right(c, method, uri) {
-			return claim{g.accounts[c.Username].aor, c.Nonce, c.Nc}, nil
+		if a, ok := g.right(c, method, uri); ok {
+			return claim{a.aor, c.Nonce, c.Nc}, nil
 		}
 		err = errWrongDigest
 	}
 	return claim{}, err
 }
 
-// right computes the digest anew. An unknown user takes as long as a wrong
-// password.
-func (g *guard) right(c *digest.Credentials, method, uri string) bool {
+// right computes the digest anew, and returns whose it is. An unknown user
+// takes as long as a wrong password.
+func (g *guard) right(c *digest.Credentials, method, uri string) (account, bool) {
 	alg := strings.ToUpper(c.Algorithm)
 	if alg == "" {
 		alg = algMD5
 	}
 	if !slices.Contains(g.algorithms, alg) || c.QOP != "auth" || c.Nc <= 0 || c.Cnonce == "" || c.Userhash {
-		return false
+		return account{}, false
 	}
-	a, known := g.accounts[c.Username]
+	a, known := (*g.accounts.Load())[c.Username]
 	a1 := a.hashes[alg]
 	if !known {
 		a1 = strings.Repeat("0", sha256.Size*2)
@@ -102,10 +103,10 @@ func (g *guard) right(c *digest.Credentials, method, uri string) bool {
 		Method: method, URI: c.URI, Username: c.Username, A1: a1, Cnonce: c.Cnonce, Count: c.Nc,
 	})
 	if err != nil {
-		return false
+		return account{}, false
 	}
 	same := subtle.ConstantTimeCompare([]byte(want.Response), []byte(strings.ToLower(c.Response))) == 1
-	return same && known && g.sameURI(c.URI, uri)
+	return a, same && known && g.sameURI(c.URI, uri)
 }
 
 // sameURI compares the digest's uri with the Request-URI. Parameters and port

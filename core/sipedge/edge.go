@@ -130,7 +130,7 @@ func New(c Config, h Host) (*Edge, error) {
 	if e.guard, err = newGuard(c, d); err != nil {
 		return nil, err
 	}
-	e.phones = newRegistrar(e.guard.accounts, c.Bindings)
+	e.phones = newRegistrar(*e.guard.accounts.Load(), c.Bindings)
 	for _, l := range c.Listen {
 		if l.Network != "udp" && l.Network != "tcp" {
 			return nil, fmt.Errorf("listen on %q: the network is udp or tcp", l.Network)
@@ -143,7 +143,7 @@ func New(c Config, h Host) (*Edge, error) {
 }
 
 func newGuard(c Config, d domains) (*guard, error) {
-	g := &guard{realm: c.Realm, algorithms: c.Digest, domains: d, accounts: map[string]account{}}
+	g := &guard{realm: c.Realm, algorithms: c.Digest, domains: d}
 	if len(g.algorithms) == 0 {
 		g.algorithms = []string{algSHA256, algMD5} // the stronger first: RFC 8760, section 2
 	}
@@ -158,18 +158,11 @@ func newGuard(c Config, d domains) (*guard, error) {
 	if plain(g.realm, len(g.realm)) != g.realm {
 		return nil, fmt.Errorf("realm %q has a control character", g.realm)
 	}
-	taken := map[event.Address]bool{}
-	for _, a := range c.Accounts {
-		aor, err := d.aor("sip:" + a.User + "@" + d.first)
-		if err != nil {
-			return nil, fmt.Errorf("account %q: %w", a.User, err)
-		}
-		if taken[aor] {
-			return nil, fmt.Errorf("account %q: there are two of %s", a.User, aor)
-		}
-		taken[aor] = true
-		g.accounts[a.User] = newAccount(aor, a.User, g.realm, a.Password)
+	accounts, err := g.hashed(c.Accounts)
+	if err != nil {
+		return nil, err
 	}
+	g.accounts.Store(&accounts)
 	key := c.NonceKey
 	if len(key) == 0 {
 		key = make([]byte, 32)
@@ -177,6 +170,42 @@ func newGuard(c Config, d domains) (*guard, error) {
 	}
 	g.nonces = newNonces(key)
 	return g, nil
+}
+
+// hashed returns accounts by their users.
+func (g *guard) hashed(list []Account) (map[string]account, error) {
+	all, taken := map[string]account{}, map[event.Address]bool{}
+	for _, a := range list {
+		aor, err := g.domains.aor("sip:" + a.User + "@" + g.domains.first)
+		if err != nil {
+			return nil, fmt.Errorf("account %q: %w", a.User, err)
+		}
+		if taken[aor] {
+			return nil, fmt.Errorf("account %q: there are two of %s", a.User, aor)
+		}
+		taken[aor] = true
+		all[a.User] = newAccount(aor, a.User, g.realm, a.Password)
+	}
+	return all, nil
+}
+
+// SetAccounts replaces the accounts. Those that stay keep their registrations;
+// a new password is asked for from the next request on. The registrations of
+// those that go are forgotten, and what waits for them fails. An error changes
+// nothing.
+func (e *Edge) SetAccounts(ctx context.Context, list []Account) error {
+	accounts, err := e.guard.hashed(list)
+	if err != nil {
+		return err
+	}
+	e.guard.accounts.Store(&accounts)
+	for _, gone := range e.phones.replace(accounts) {
+		if err := e.phones.save(ctx, gone, nil); err != nil {
+			e.log.Warn("the registration of an account that is gone stays in the store", "aor", gone, "error", err)
+		}
+		e.host.Registered(gone) // so that what waits for it is tried, and fails
+	}
+	return nil
 }
 
 // Ready is closed when all listeners accept.

@@ -35,7 +35,10 @@ func (e *Edge) register(r request) answer {
 	if !e.guard.spend(who) {
 		return e.challenge(true)
 	}
-	p := e.phones.phones[who.aor]
+	p := e.phones.of(who.aor)
+	if p == nil { // it was taken away just now
+		return say(403, "There is no such account any more")
+	}
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	now := e.phones.now()

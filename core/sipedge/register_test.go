@@ -70,7 +70,7 @@ func TestRegisterForSomebodyElse(t *testing.T) {
 	if res := p.say(d); code(res) != "403" { // A03
 		t.Errorf("as alice: %s", res)
 	}
-	if got := s.phones.phones["sip:bob@example.com"].all; len(got) != 0 {
+	if got := s.phones.of("sip:bob@example.com").all; len(got) != 0 {
 		t.Errorf("bob has %d phones", len(got))
 	}
 }
@@ -87,7 +87,7 @@ func TestOlderRegisterIsRefused(t *testing.T) {
 	if code(res) != "500" {
 		t.Errorf("got %s", res)
 	}
-	if n := len(s.phones.phones["sip:bob@example.com"].all); n != 1 {
+	if n := len(s.phones.of("sip:bob@example.com").all); n != 1 {
 		t.Errorf("%d phones left; want 1", n)
 	}
 }
@@ -100,7 +100,7 @@ func TestRegistrationIsStoredFirst(t *testing.T) {
 	if res := p.register("bob", "builder", "<sip:bob@"+p.local()+">", "600"); code(res) != "503" {
 		t.Errorf("got %s", res)
 	}
-	if n := len(s.phones.phones["sip:bob@example.com"].all); n != 0 {
+	if n := len(s.phones.of("sip:bob@example.com").all); n != 0 {
 		t.Errorf("%d phones; want none", n)
 	}
 }

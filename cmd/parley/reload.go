@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"parley.im/core"
+	"parley.im/core/config"
+	"parley.im/core/httpd"
+)
+
+func newReload() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have the running bridge read its configuration again",
+		Long: `Have the running bridge read its bridge.toml again: routes, accounts, connectors
+and subscribers become what it says, and no connection or message is dropped.
+When something is wrong with it nothing is changed, and every mistake is printed
+with its line. SIGHUP does the same and tells the log.`,
+		Args: cobra.NoArgs,
+	}
+	path := addConfig(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, problems := config.Load(*path)
+		if c == nil {
+			return problems
+		}
+		done, err := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock")).Reload(cmd.Context())
+		if err != nil {
+			return err
+		}
+		for _, d := range done {
+			fmt.Fprintln(cmd.OutOrStdout(), d)
+		}
+		if len(done) == 0 {
+			fmt.Fprintln(cmd.OutOrStdout(), "nothing to change")
+		}
+		return nil
+	}
+	return cmd
+}
+
+// reloadOnSignal reloads at each SIGHUP until ctx ends.
+func reloadOnSignal(ctx context.Context, h *core.Host) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-hup:
+				h.ReloadLogged(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
