@@ -116,7 +116,7 @@ func deadLine(l httpd.DeadLetter) string {
 }
 
 func newDeadShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show ID", Short: "Show a dead letter whole", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "show ID", Short: "Show a dead letter whole", Example: "  parley dead show k3fqz2", Args: cobra.ExactArgs(1)}
 	c := addChoice(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, err := c.client()

@@ -23,7 +23,8 @@ func newReload() *cobra.Command {
 and subscribers become what it says, and no connection or message is dropped.
 When something is wrong with it nothing is changed, and every mistake is printed
 with its line. SIGHUP does the same and tells the log.`,
-		Args: cobra.NoArgs,
+		Example: "  parley reload --config /etc/parley/bridge.toml",
+		Args:    cobra.NoArgs,
 	}
 	path := addConfig(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
