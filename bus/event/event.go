@@ -91,7 +91,7 @@ type Envelope struct {
 	NativeID     string    // id on the network it came from
 	Original     string    // name in Media of the message whole, when the body is less than what came
 	Hops         int       // bridges it may still cross; 0 is never forwarded
-	Mark         string    // by which bridges know the message again: see Mark; empty when it came from no bridge and went to none
+	Mark         string    // by which other bridges know the message again: id;hops;places, of package event's Mark
 	Traceparent  string    // W3C trace context
 }
 
