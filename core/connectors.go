@@ -82,10 +82,10 @@ func (h *Host) startConnectors(ctx context.Context, s *stack) error {
 	}
 	deadline, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	for _, c := range h.now().connectors {
+	for _, c := range all {
 		select {
 		case <-c.process.Ready():
-			err = remember(ctx, known, c)
+			err = remember(ctx, known, c.name, c.process.Description())
 		case <-deadline.Done():
 			err = h.recall(ctx, known, c)
 		}
@@ -151,12 +151,8 @@ func pluginCommand(p config.Plugin, executable string) []string {
 	return []string{executable, "plugin", "serve", p.Use}
 }
 
-func remember(ctx context.Context, known *bus.Bucket, c *connector) error {
-	return keep(ctx, known, c.name, c.process.Description())
-}
-
-// keep remembers what a connector can do, for a start at which it is not up.
-func keep(ctx context.Context, known *bus.Bucket, name string, d sdk.Description) error {
+// remember keeps what a connector can do, for a start at which it is not up.
+func remember(ctx context.Context, known *bus.Bucket, name string, d sdk.Description) error {
 	v, err := json.Marshal(d)
 	if err != nil {
 		return err

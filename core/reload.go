@@ -69,17 +69,15 @@ func (h *Host) Reload(ctx context.Context) (done []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx) // from here on it is done whole
+	ctx = context.WithoutCancel(ctx)                                     // from here on it is done whole
+	if err := h.bus.SetSubscribers(e.config.Bus.Readers()); err != nil { // the one step that can be refused
+		return nil, err
+	}
 	if err := h.edge.SetAccounts(ctx, edgeAccounts(e.config)); err != nil {
 		return nil, err
 	}
 	h.current.Store(p.after)
 	p.run(ctx, h)
-	if !reflect.DeepEqual(before.config.Bus.Subscribers, e.config.Bus.Subscribers) {
-		if err := h.bus.SetSubscribers(e.config.Bus.Readers()); err != nil {
-			return nil, fmt.Errorf("all but the subscribers was reloaded: %w", err)
-		}
-	}
 	return p.words(before.config), nil
 }
 
@@ -136,7 +134,7 @@ func (p *plan) run(ctx context.Context, h *Host) {
 	for _, name := range slices.Concat(p.added, p.changed) {
 		c := p.after.connectors[name]
 		if err == nil {
-			err = keep(ctx, known, name, c.last)
+			err = remember(ctx, known, name, c.last)
 		}
 		c.stopProcess = h.processes.add(c.process.Run)
 		c.stopStage = h.deliveries.add(c.stage.Run)
