@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -27,7 +26,7 @@ func (h *Host) wireDoor() error {
 		return err
 	}
 	h.door.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	h.operator = httpd.NewOperator(filepath.Join(h.Config.Bus.Data, "parley.sock"), h.tail, h.Log)
+	h.operator = httpd.NewOperator(h.Config.OperatorSocket(), h.tail, h.Log)
 	h.operator.Status = h.status
 	h.operator.Trace = h.trace
 	h.operator.Reload = h.reload

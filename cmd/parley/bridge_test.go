@@ -131,3 +131,10 @@ func (b *bridge) send(from, to, text string) {
 		b.t.Fatalf("send: exit code %d, %q, %q", code, out, bad)
 	}
 }
+
+// answer sends a text as alice and returns the final response.
+func (b *bridge) answer(to, text string) string {
+	b.t.Helper()
+	out, bad, _ := b.cli("", "send", "--config", b.config, "--server", at(b.sip), "--from", "sip:alice@127.0.0.1", "sip:"+to+"@127.0.0.1", text)
+	return strings.TrimSpace(out + bad)
+}

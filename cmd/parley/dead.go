@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
 
-	"parley.im/core/config"
 	"parley.im/core/httpd"
 )
 
@@ -64,12 +62,14 @@ func (c *choice) any() bool {
 	return len(q.IDs) > 0 || q.Connector+q.Conversation+q.Target+q.Reason != "" || c.since > 0
 }
 
-func (c *choice) client() (*httpd.Client, error) {
-	conf, problems := config.Load(c.config)
-	if conf == nil {
-		return nil, problems
+// letters returns those that are meant, and the client that knows them.
+func (c *choice) letters(ctx context.Context) (*httpd.Client, []httpd.DeadLetter, error) {
+	client, err := operator(c.config)
+	if err != nil {
+		return nil, nil, err
 	}
-	return httpd.NewClient(filepath.Join(conf.Bus.Data, "parley.sock")), nil
+	list, err := client.Dead(ctx, c.query)
+	return client, list, err
 }
 
 func newDeadList() *cobra.Command {
@@ -80,11 +80,7 @@ func newDeadList() *cobra.Command {
 	c := addChoice(cmd)
 	raw := cmd.Flags().Bool("json", false, "print one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := c.client()
-		if err != nil {
-			return err
-		}
-		list, err := client.Dead(cmd.Context(), c.query)
+		_, list, err := c.letters(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -119,12 +115,8 @@ func newDeadShow() *cobra.Command {
 	cmd := &cobra.Command{Use: "show ID", Short: "Show a dead letter whole", Example: "  parley dead show k3fqz2", Args: cobra.ExactArgs(1)}
 	c := addChoice(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client()
-		if err != nil {
-			return err
-		}
 		c.query.Body = true
-		list, err := client.Dead(cmd.Context(), c.query)
+		_, list, err := c.letters(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -147,7 +139,7 @@ func showDead(out io.Writer, l httpd.DeadLetter) {
 		{"target", l.Target}, {"type", l.MediaType}, {"bytes", fmt.Sprint(len(l.Body))},
 	} {
 		if f[1] != "" {
-			fmt.Fprintf(out, "%-13s %s\n", f[0]+":", strings.ReplaceAll(harmless(f[1]), "\n", " "))
+			fmt.Fprintf(out, "%-13s %s\n", f[0]+":", oneLine(f[1]))
 		}
 	}
 	fmt.Fprintf(out, "\n%s\n\n", harmless(string(l.Body)))
@@ -164,6 +156,9 @@ func harmless(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
+// oneLine is harmless for a text that has a line to itself.
+func oneLine(s string) string { return strings.ReplaceAll(harmless(s), "\n", " ") }
+
 func newDeadClose(name, about, verb string, do func(*httpd.Client, context.Context, []string) ([]httpd.Outcome, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: name + " [ID…]", Short: about,
@@ -175,11 +170,7 @@ func newDeadClose(name, about, verb string, do func(*httpd.Client, context.Conte
 		if !c.any() {
 			return usage("say which dead letters: by id or by a flag")
 		}
-		client, err := c.client()
-		if err != nil {
-			return err
-		}
-		list, err := client.Dead(cmd.Context(), c.query)
+		client, list, err := c.letters(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -229,7 +220,7 @@ func confirm(cmd *cobra.Command, what string, sure bool) error {
 func tellOutcomes(out io.Writer, done []httpd.Outcome) error {
 	failed := 0
 	for _, o := range done {
-		fmt.Fprintf(out, "%s %s\n", short(o.ID), strings.ReplaceAll(harmless(o.Text), "\n", " "))
+		fmt.Fprintf(out, "%s %s\n", short(o.ID), oneLine(o.Text))
 		if o.Failed {
 			failed++
 		}

@@ -22,20 +22,11 @@ func newGraveyard(t *testing.T) *graveyard {
 	t.Cleanup(s.Close)
 	channel := s.Channel("ops")
 	s.Archive(channel, true)
-	b := newBridge(t, "[plugins.web]", `[plugins.slack]
-bot_token = "`+s.BotToken+`"
-app_token = "`+s.AppToken+`"
-api_url   = "`+s.APIURL()+`"
-
-[plugins.web]`, "[[route]]\nname = \"web\"", `[[route]]
-name    = "ops"
+	b := newSlackBridge(t, s, `name    = "ops"
 mode    = "room"
 sip     = "sip:ops@127.0.0.1"
 members = ["sip:alice@127.0.0.1"]
-to      = ["slack:`+s.Team+"/"+channel+`"]
-
-[[route]]
-name = "web"`)
+to      = ["slack:`+s.Team+"/"+channel+`"]`)
 	return &graveyard{b, s, channel}
 }
 

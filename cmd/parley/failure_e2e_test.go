@@ -7,22 +7,25 @@ import (
 	"parley.im/plugins/slack/slacktest"
 )
 
-func TestAPhoneIsToldOfAFailureByTheAddressItDialled(t *testing.T) {
-	s := slacktest.New(slacktest.Options{})
-	t.Cleanup(s.Close)
-	b := newBridge(t, "[plugins.web]", `[plugins.slack]
+// newSlackBridge starts a bridge that is an app in the workspace s, with one
+// route more.
+func newSlackBridge(t *testing.T, s *slacktest.Server, route string) *bridge {
+	t.Helper()
+	return newBridge(t, "[plugins.web]", `[plugins.slack]
 bot_token = "`+s.BotToken+`"
 app_token = "`+s.AppToken+`"
 api_url   = "`+s.APIURL()+`"
 
-[plugins.web]`, "[[route]]\nname = \"web\"", `[[route]]
-name = "slack"
+[plugins.web]`, "[[route]]\nname = \"web\"", "[[route]]\n"+route+"\n\n[[route]]\nname = \"web\"")
+}
+
+func TestAPhoneIsToldOfAFailureByTheAddressItDialled(t *testing.T) {
+	s := slacktest.New(slacktest.Options{})
+	t.Cleanup(s.Close)
+	b := newSlackBridge(t, s, `name = "slack"
 mode = "direct"
 sip  = "sip:slack-{user}@127.0.0.1"
-to   = "slack:`+s.Team+`/{user}"
-
-[[route]]
-name = "web"`)
+to   = "slack:`+s.Team+`/{user}"`)
 	alice := newUDPPhone(b, "alice")
 	b.send("alice", "slack-U0NOBODY", "are you there")
 	b.says(`msg=failed .*connector=slack|msg=failed connector=slack`)

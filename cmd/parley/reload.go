@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"parley.im/core"
-	"parley.im/core/config"
-	"parley.im/core/httpd"
 )
 
 func newReload() *cobra.Command {
@@ -28,11 +25,11 @@ with its line. SIGHUP does the same and tells the log.`,
 	}
 	path := addConfig(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, problems := config.Load(*path)
-		if c == nil {
-			return problems
+		client, err := operator(*path)
+		if err != nil {
+			return err
 		}
-		done, err := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock")).Reload(cmd.Context())
+		done, err := client.Reload(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func TestAReloadDropsNeitherAConnectionNorAMessage(t *testing.T) {
 	if said := b.reload(0); !strings.Contains(said, "connector second removed") {
 		t.Errorf("it says %s", said)
 	}
-	if out := b.answerTo("den"); !strings.HasPrefix(out, "404 ") {
+	if out := b.answer("den", "x"); !strings.HasPrefix(out, "404 ") {
 		t.Errorf("a route that is gone answers %q", out)
 	}
 	b.send("alice", "lobby", "still here")
@@ -79,13 +79,6 @@ func TestAReloadDropsNeitherAConnectionNorAMessage(t *testing.T) {
 	if said := b.reload(0); !strings.Contains(said, "nothing to change") {
 		t.Errorf("it says %s", said)
 	}
-}
-
-// answerTo sends as alice and returns the final response.
-func (b *bridge) answerTo(user string) string {
-	b.t.Helper()
-	out, bad, _ := b.cli("", "send", "--config", b.config, "--server", at(b.sip), "--from", "sip:alice@127.0.0.1", "sip:"+user+"@127.0.0.1", "x")
-	return strings.TrimSpace(out + bad)
 }
 
 func TestAChangedConnectorGetsWhatWaited(t *testing.T) {
@@ -120,10 +113,10 @@ func TestAnAccountThatIsTakenAwayIsForgotten(t *testing.T) {
 	b.rewrite("[[sip.account]]\nuser     = \"bob\"", "[[sip.account]]\nuser     = \"carol\"",
 		`"sip:bob@127.0.0.1"`, `"sip:carol@127.0.0.1"`)
 	b.reload(0)
-	if out := b.answerTo("bob"); !strings.HasPrefix(out, "404 ") {
+	if out := b.answer("bob", "x"); !strings.HasPrefix(out, "404 ") {
 		t.Errorf("who is gone answers %q", out)
 	}
-	if out := b.answerTo("carol"); !strings.HasPrefix(out, "202 ") {
+	if out := b.answer("carol", "x"); !strings.HasPrefix(out, "202 ") {
 		t.Errorf("who is new answers %q", out)
 	}
 }

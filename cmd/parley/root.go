@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"parley.im/core/config"
+	"parley.im/core/httpd"
 )
 
 // newRoot returns the whole command line. begun turns true once a command of
@@ -53,6 +56,16 @@ const defaultConfig = "bridge.toml"
 // addConfig adds the flag that names the configuration.
 func addConfig(cmd *cobra.Command) *string {
 	return cmd.Flags().StringP("config", "c", defaultConfig, "configuration `file`")
+}
+
+// operator returns a client of the operators' API of the bridge that runs with
+// a configuration file, whatever else is wrong with the file.
+func operator(path string) (*httpd.Client, error) {
+	c, problems := config.Load(path)
+	if c == nil {
+		return nil, problems
+	}
+	return httpd.NewClient(c.OperatorSocket()), nil
 }
 
 // logging is how a command logs.

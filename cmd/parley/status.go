@@ -6,16 +6,12 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"parley.im/core/config"
-	"parley.im/core/httpd"
 )
 
 func newStatus() *cobra.Command {
@@ -32,13 +28,13 @@ conversations that wait for a phone, a time or a network.`,
 	path := addConfig(cmd)
 	raw := cmd.Flags().Bool("json", false, "print everything, as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, problems := config.Load(*path)
-		if c == nil {
-			return problems
+		client, err := operator(*path)
+		if err != nil {
+			return err
 		}
 		ctx, release := untilSignalled(cmd.Context(), os.Exit)
 		defer release()
-		data, err := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock")).Status(ctx)
+		data, err := client.Status(ctx)
 		if err != nil {
 			return err
 		}

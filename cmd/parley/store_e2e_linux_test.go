@@ -9,13 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer sends a message as a SIP user and returns the final response.
-func (b *bridge) answer(text string) string {
-	b.t.Helper()
-	out, bad, _ := b.cli("", "send", "--config", b.config, "--server", at(b.sip), "--from", "sip:alice@127.0.0.1", "sip:lobby@127.0.0.1", text)
-	return strings.TrimSpace(out + bad)
-}
-
 // A file size limit makes every write of the running host fail.
 func TestADiskThatFailsIsAnswered503UntilItWorksAgain(t *testing.T) {
 	b := newBridge(t)
@@ -32,7 +25,7 @@ func TestADiskThatFailsIsAnswered503UntilItWorksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if got := b.answer("meanwhile"); !strings.HasPrefix(got, "503 ") {
+		if got := b.answer("lobby", "meanwhile"); !strings.HasPrefix(got, "503 ") {
 			t.Errorf("with a broken disk it answers %q", got)
 		}
 	}
@@ -41,7 +34,7 @@ func TestADiskThatFailsIsAnswered503UntilItWorksAgain(t *testing.T) {
 	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &whole, nil); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(patience); !strings.HasPrefix(b.answer("after"), "202 "); {
+	for end := time.Now().Add(patience); !strings.HasPrefix(b.answer("lobby", "after"), "202 "); {
 		if time.Now().After(end) {
 			t.Fatal("it never takes messages again")
 		}

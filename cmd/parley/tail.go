@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"parley.im/core/config"
 	"parley.im/core/httpd"
 )
 
@@ -39,14 +37,13 @@ func tail(cmd *cobra.Command, path string, f httpd.Filter) error {
 	if err := f.Check(); err != nil {
 		return usage("%w", err)
 	}
-	c, problems := config.Load(path)
-	if c == nil {
-		return problems
+	client, err := operator(path)
+	if err != nil {
+		return err
 	}
 	ctx, release := untilSignalled(cmd.Context(), os.Exit)
 	defer release()
 	out := cmd.OutOrStdout()
-	client := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock"))
 	following := func() { fmt.Fprintln(cmd.ErrOrStderr(), "following; Ctrl-C ends it") }
 	return client.Tail(ctx, f, following, func(line []byte) error {
 		if f.Body {

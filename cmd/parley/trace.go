@@ -4,13 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"parley.im/core/config"
-	"parley.im/core/httpd"
 )
 
 func newTrace() *cobra.Command {
@@ -30,14 +26,14 @@ timestamp, a Matrix event id or a mail's Message-ID (a part of it is enough).`,
 	since := cmd.Flags().Duration("since", 24*time.Hour, "how far to look back")
 	raw := cmd.Flags().Bool("json", false, "print CloudEvents JSON, without bodies")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, problems := config.Load(*path)
-		if c == nil {
-			return problems
+		client, err := operator(*path)
+		if err != nil {
+			return err
 		}
 		ctx, release := untilSignalled(cmd.Context(), os.Exit)
 		defer release()
-		client, events := httpd.NewClient(filepath.Join(c.Bus.Data, "parley.sock")), 0
-		err := client.Trace(ctx, args[0], time.Now().Add(-*since), func(line []byte) error {
+		events := 0
+		err = client.Trace(ctx, args[0], time.Now().Add(-*since), func(line []byte) error {
 			events++
 			if *raw {
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", line)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"time"
 )
 
@@ -23,6 +24,9 @@ type Config struct {
 
 	lines map[string]int
 }
+
+// OperatorSocket returns the unix socket of the host's API for operators.
+func (c *Config) OperatorSocket() string { return filepath.Join(c.Bus.Data, "parley.sock") }
 
 // Bus is the [bus] table.
 type Bus struct {

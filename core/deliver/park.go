@@ -98,21 +98,15 @@ func (s *Stage) Waiting(limit int) []TargetStatus {
 	s.parked.each(func(l *lane) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.record != nil {
-			r := *l.record
-			t := by[r.Target]
-			if t == nil {
-				t = &TargetStatus{Target: r.Target, Cause: r.Cause, Since: r.Since, Wake: r.Wake}
-				by[r.Target] = t
-			}
-			t.Lanes++
-			if r.Since.Before(t.Since) {
-				t.Since, t.Cause = r.Since, r.Cause
-			}
-			if r.Wake.Before(t.Wake) {
-				t.Wake = r.Wake
-			}
+		if l.record == nil {
+			return
 		}
+		t := by[l.target]
+		if t == nil {
+			t = &TargetStatus{Target: l.target, Since: l.record.Since, Wake: l.record.Wake, Cause: l.record.Cause}
+			by[l.target] = t
+		}
+		t.count(l.record)
 	})
 	list := make([]TargetStatus, 0, len(by))
 	for _, t := range by {
@@ -122,6 +116,17 @@ func (s *Stage) Waiting(limit int) []TargetStatus {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Target, b.Target))
 	})
 	return list[:min(len(list), limit)]
+}
+
+// count adds one parked lane.
+func (t *TargetStatus) count(r *record) {
+	t.Lanes++
+	if r.Since.Before(t.Since) {
+		t.Since, t.Cause = r.Since, r.Cause
+	}
+	if r.Wake.Before(t.Wake) {
+		t.Wake = r.Wake
+	}
 }
 
 func (p *parked) size() int {

@@ -1,9 +1,11 @@
 package httpd
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -130,8 +132,7 @@ func (o *Operator) serveClose(do closer) http.HandlerFunc {
 			refuse(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(done)
+		o.answer(w, done)
 	}
 }
 
@@ -142,16 +143,15 @@ func (c *Client) Dead(ctx context.Context, q DeadQuery) (list []DeadLetter, err 
 		return nil, err
 	}
 	defer body.Close()
-	s := bufio.NewScanner(body)
-	s.Buffer(nil, maxLine)
-	for s.Scan() {
+	for dec := json.NewDecoder(body); ; { // a body may be large, so no line is too long
 		var l DeadLetter
-		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
-			return nil, err
+		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
+			return list, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("the host sent a dead letter that can't be read: %w", err)
 		}
 		list = append(list, l)
 	}
-	return list, s.Err()
 }
 
 // RetryDead has dead letters sent anew.

@@ -107,9 +107,14 @@ func (o *Operator) serveStatus(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
+	o.answer(w, s)
+}
+
+// answer writes v as JSON. A client that has gone meanwhile misses it.
+func (o *Operator) answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(s); err != nil {
-		o.log.Debug("operator: status", "error", err)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		o.log.Debug("operator: answer not written", "error", err)
 	}
 }
 

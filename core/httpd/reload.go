@@ -16,8 +16,7 @@ func (o *Operator) serveReload(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(done)
+	o.answer(w, done)
 }
 
 // Reload has the host read its configuration again and returns what that
