@@ -12,6 +12,10 @@ import (
 // up, so that a full disk is answered quickly.
 const patience = time.Second
 
+// longestPause is the longest time between two tries to reopen a store that
+// failed. A try writes one small file first, and ends there if it can't.
+const longestPause = 2 * time.Second
+
 // health knows whether storage failed, and lets goroutines wait for its
 // recovery.
 type health struct {
@@ -97,7 +101,7 @@ func (b *Bus) tend(ctx context.Context) {
 		case <-b.health.suspect:
 		}
 		b.log.Error("bus: storage failed; reopening it", "error", b.health.now())
-		for pause := 50 * time.Millisecond; ; pause = min(pause*2, 10*time.Second) {
+		for pause := 50 * time.Millisecond; ; pause = min(pause*2, longestPause) {
 			err := b.recover(ctx)
 			if err == nil {
 				break

@@ -57,7 +57,9 @@ to      = ["web:room/lobby", "matrix:r/town:hs.org", "slack:%s/%s", "mailto:team
 [[route]]
 name = "web"`
 
-func newTown(t *testing.T) *town {
+// newTown starts one. edits are more pairs of old and new text in its
+// configuration.
+func newTown(t *testing.T, edits ...string) *town {
 	t.Helper()
 	tn := &town{t: t, hs: matrixtest.New(t, matrixtest.Options{}), slack: slacktest.New(slacktest.Options{}), lmtp: filepath.Join(shortDir(t), "in")}
 	t.Cleanup(tn.slack.Close)
@@ -70,8 +72,9 @@ func newTown(t *testing.T) *town {
 	}
 	t.Cleanup(relay.Close)
 	tn.relay = relay
-	tn.bridge = newBridge(t, "[plugins.web]", tn.plugins(), "[[route]]\nname = \"web\"", fmt.Sprintf(townRoom, tn.slack.Team, tn.channel),
-		"[[route]]\nname    = \"lobby\"\nmode    = \"room\"\nsip     = \"sip:lobby@127.0.0.1\"\nmembers = [\"sip:alice@127.0.0.1\", \"sip:bob@127.0.0.1\"]\nto      = [\"web:room/lobby\"]\n", "")
+	tn.bridge = newBridge(t, append([]string{"[plugins.web]", tn.plugins(), "[[route]]\nname = \"web\"", fmt.Sprintf(townRoom, tn.slack.Team, tn.channel),
+		"[[route]]\nname    = \"lobby\"\nmode    = \"room\"\nsip     = \"sip:lobby@127.0.0.1\"\nmembers = [\"sip:alice@127.0.0.1\", \"sip:bob@127.0.0.1\"]\nto      = [\"web:room/lobby\"]\n", "",
+	}, edits...)...)
 	tn.hs.Connect(fmt.Sprintf("http://127.0.0.1:%d/c/matrix", tn.web), nil)
 	tn.phone = newUDPPhone(tn.bridge, "bob")
 	tn.ann = joinChat(t, tn.web, "ann")

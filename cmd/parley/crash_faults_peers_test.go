@@ -1,0 +1,145 @@
+//go:build linux && peers
+
+package main
+
+import (
+	"math/rand/v2"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parley.im/plugins/email/mailtest"
+)
+
+// A fault is one row of the matrix: something that goes wrong, again and again,
+// while people speak.
+type fault struct {
+	name     string
+	external bool // the bus is a NATS server of its own
+	strike   func(s *scene)
+}
+
+// A scene is a town in which a fault strikes.
+type scene struct {
+	*town
+	nats   *natsNode // if the bus is external
+	length time.Duration
+}
+
+var connectors = []string{"matrix", "slack", "email", "web"}
+
+func faults() []fault {
+	return []fault{
+		{name: "none", strike: func(s *scene) { s.lasts() }},
+		{name: "host killed", strike: (*scene).killHost},
+		{name: "host stopped for a while", strike: func(s *scene) { s.freeze(s.cmd.Process.Pid) }},
+		{name: "connector killed", strike: (*scene).killConnector},
+		{name: "connector stopped for a while", strike: func(s *scene) { s.freeze(s.pid(anyOf(connectors))) }},
+		{name: "writes to the disk fail", strike: (*scene).breakWrites},
+		{name: "fsync fails", strike: (*scene).breakSync},
+		{name: "far side refuses for now (429, 4xx)", strike: (*scene).limit},
+		{name: "far side fails (502, 503)", strike: (*scene).fail},
+		{name: "far side takes it and hangs up", strike: (*scene).loseAnswers},
+		{name: "far side takes it and is silent for a while", strike: (*scene).holdAnswers},
+		{name: "far side is slow", strike: (*scene).slow},
+		{name: "NATS server killed", external: true, strike: func(s *scene) { s.nats.kill(); s.nats.start() }},
+		{name: "NATS server stopped for a while", external: true, strike: func(s *scene) { s.freeze(s.nats.pid()) }},
+		{name: "connection to NATS cut", external: true, strike: func(s *scene) { s.nats.cut(); s.lasts(); s.nats.mend() }},
+	}
+}
+
+func anyOf(list []string) string { return list[rand.IntN(len(list))] }
+
+// lasts lets a fault last.
+func (s *scene) lasts() { <-time.After(s.length) }
+
+func (s *scene) killHost() {
+	s.crash()
+	s.start()
+}
+
+func (s *scene) killConnector() {
+	from, name := s.lineCount(), anyOf(connectors)
+	kill(s.t, s.pid(name))
+	s.saysAfter(from, `msg="connector is up" connector=`+name)
+}
+
+// freeze stops a process for a while.
+func (s *scene) freeze(pid int) {
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	s.lasts()
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+}
+
+// breakWrites has every write of the host fail, as on a full disk.
+func (s *scene) breakWrites() {
+	pid := s.cmd.Process.Pid
+	var whole unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, nil, &whole); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1, Max: whole.Max}, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	s.lasts()
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &whole, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// breakSync has every fsync of the host fail.
+func (s *scene) breakSync() {
+	strace := start(s.t, "strace", exec.Command("strace", "-f", "-o", "/dev/null",
+		"-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-p", strconv.Itoa(s.cmd.Process.Pid)))
+	strace.says(`attached`)
+	if got := s.answer("town", "while fsync fails"); strings.HasPrefix(got, "2") {
+		s.t.Errorf("while fsync fails it answers %q", got)
+	}
+	strace.signal(syscall.SIGINT)
+	<-strace.done
+}
+
+func (s *scene) limit() {
+	s.slack.Limit(time.Second)
+	s.hs.Limit(5, 500*time.Millisecond)
+	s.relay.Answer(mailtest.Rcpt, 451, [3]int{4, 7, 1}, "greylisted")
+	s.lasts()
+	s.slack.Limit(0)
+}
+
+func (s *scene) fail() {
+	s.slack.Fail(503)
+	s.hs.Fail(5, 502, "")
+	s.relay.Answer(mailtest.Dot, 451, [3]int{4, 3, 0}, "try again later")
+	s.lasts()
+	s.slack.Fail(0)
+}
+
+func (s *scene) loseAnswers() {
+	s.slack.LoseAnswers(1)
+	s.hs.Lose(1)
+	s.relay.LoseAnswers(1)
+	s.lasts()
+}
+
+func (s *scene) holdAnswers() {
+	networks := s.hold()
+	s.phone.holdAnswers()
+	s.lasts()
+	for _, n := range networks {
+		n.release()
+	}
+	s.phone.release()
+}
+
+func (s *scene) slow() {
+	s.slack.Slow("chat.postMessage", 300*time.Millisecond)
+	s.hs.Slow(300 * time.Millisecond)
+	s.lasts()
+	s.slack.Slow("chat.postMessage", 0)
+	s.hs.Slow(0)
+}
