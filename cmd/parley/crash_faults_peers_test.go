@@ -105,18 +105,20 @@ func (s *scene) breakSync() {
 
 func (s *scene) limit() {
 	s.slack.Limit(time.Second)
-	s.hs.Limit(5, 500*time.Millisecond)
+	s.hs.Limit(1000, 500*time.Millisecond)
 	s.relay.Answer(mailtest.Rcpt, 451, [3]int{4, 7, 1}, "greylisted")
 	s.lasts()
 	s.slack.Limit(0)
+	s.hs.Restore()
 }
 
 func (s *scene) fail() {
 	s.slack.Fail(503)
-	s.hs.Fail(5, 502, "")
+	s.hs.Fail(1000, 502, "")
 	s.relay.Answer(mailtest.Dot, 451, [3]int{4, 3, 0}, "try again later")
 	s.lasts()
 	s.slack.Fail(0)
+	s.hs.Restore()
 }
 
 func (s *scene) loseAnswers() {
@@ -141,5 +143,5 @@ func (s *scene) slow() {
 	s.hs.Slow(300 * time.Millisecond)
 	s.lasts()
 	s.slack.Slow("chat.postMessage", 0)
-	s.hs.Slow(0)
+	s.hs.Restore()
 }

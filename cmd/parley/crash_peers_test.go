@@ -16,7 +16,7 @@ import (
 var (
 	crashTime  = flag.Duration("crash.time", 6*time.Second, "how long each fault strikes again and again")
 	crashFault = flag.Duration("crash.fault", 2*time.Second, "how long a fault that lasts takes")
-	crashRate  = flag.Float64("crash.rate", 4, "texts a second of each of the four speakers")
+	crashRate  = flag.Float64("crash.rate", 8, "texts a second of each of the four speakers")
 	crashTable = flag.String("crash.table", "", "the `file` whose table is written anew")
 )
 
