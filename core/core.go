@@ -57,6 +57,7 @@ type Host struct {
 	sip        *deliver.Stage
 	draining   atomic.Bool
 	returned   atomic.Int64  // messages that went out from here and came back
+	books      books         // of the Inbounds
 	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
 	signals    chan struct{} // a place for each signal that is being passed on

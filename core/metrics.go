@@ -33,6 +33,26 @@ type figures struct{ h *Host }
 var (
 	connectorLabel = []string{"connector"}
 
+	inTakenDesc = prometheus.NewDesc("parley_inbound_taken_total",
+		"Inbounds read for routing since the start, by where they came from.", connectorLabel, nil)
+	inRoutedDesc = prometheus.NewDesc("parley_inbound_routed_total",
+		"Inbounds assigned to their targets since the start.", connectorLabel, nil)
+	inRefusedDesc = prometheus.NewDesc("parley_inbound_refused_total",
+		"Stored Inbounds that no route takes any more.", connectorLabel, nil)
+	inUnderWayDesc = prometheus.NewDesc("parley_inbound_under_way",
+		"Inbounds being routed now.", connectorLabel, nil)
+	inMissingDesc = prometheus.NewDesc("parley_inbound_missing",
+		"Inbounds taken less those routed, refused, kept or under way; anything but 0 is a mistake in the program.", connectorLabel, nil)
+	takenDesc = prometheus.NewDesc("parley_outbound_taken_total",
+		"Outbounds taken from the log since the start.", connectorLabel, nil)
+	beforeDesc = prometheus.NewDesc("parley_outbound_settled_before_total",
+		"Outbounds taken that an earlier run had settled.", connectorLabel, nil)
+	keptDesc = prometheus.NewDesc("parley_outbound_kept_total",
+		"Outbounds taken that this version does not understand.", connectorLabel, nil)
+	asideDesc = prometheus.NewDesc("parley_outbound_parked",
+		"Outbounds in the log of lanes that are parked now.", connectorLabel, nil)
+	missingDesc = prometheus.NewDesc("parley_outbound_missing",
+		"Outbounds taken less those settled, held, parked or kept; anything but 0 is a mistake in the program.", connectorLabel, nil)
 	settledDesc = prometheus.NewDesc("parley_outbound_settled_total",
 		"Outbounds settled since the start, by outcome.", []string{"connector", "state"}, nil)
 	retriesDesc = prometheus.NewDesc("parley_delivery_retries_total",
@@ -69,6 +89,8 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		settledDesc, retriesDesc, deadDesc, foundDesc, repeatsDesc, parkedDesc, heldDesc, circuitDesc,
 		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc, returnedDesc,
+		inTakenDesc, inRoutedDesc, inRefusedDesc, inUnderWayDesc, inMissingDesc,
+		takenDesc, beforeDesc, keptDesc, asideDesc, missingDesc,
 	} {
 		ch <- d
 	}
@@ -84,7 +106,21 @@ func (f *figures) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(upDesc, prometheus.GaugeValue, yes(state.Up()), name)
 	}
 	ch <- prometheus.MustNewConstMetric(returnedDesc, prometheus.CounterValue, float64(f.h.returned.Load()))
+	for name, a := range f.h.books.read() {
+		a.collect(ch, name)
+	}
 	f.bus(ch)
+}
+
+func (a account) collect(ch chan<- prometheus.Metric, origin string) {
+	send := func(d *prometheus.Desc, t prometheus.ValueType, n int64) {
+		ch <- prometheus.MustNewConstMetric(d, t, float64(n), origin)
+	}
+	send(inTakenDesc, prometheus.CounterValue, a.taken)
+	send(inRoutedDesc, prometheus.CounterValue, a.routed)
+	send(inRefusedDesc, prometheus.CounterValue, a.refused)
+	send(inUnderWayDesc, prometheus.GaugeValue, a.underWay)
+	send(inMissingDesc, prometheus.GaugeValue, a.missing())
 }
 
 func (f *figures) stage(ch chan<- prometheus.Metric, name string, s deliver.Stats) {
@@ -94,11 +130,16 @@ func (f *figures) stage(ch chan<- prometheus.Metric, name string, s deliver.Stat
 	count := func(d *prometheus.Desc, n int64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), name)
 	}
+	count(takenDesc, s.Taken)
+	count(beforeDesc, s.Before)
+	count(keptDesc, s.Kept)
 	count(retriesDesc, s.Retries)
 	count(deadDesc, s.Dead)
 	count(foundDesc, s.Found)
 	count(repeatsDesc, s.Repeats)
-	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(s.Parked), name)
+	ch <- prometheus.MustNewConstMetric(parkedDesc, prometheus.GaugeValue, float64(s.Lanes), name)
+	ch <- prometheus.MustNewConstMetric(asideDesc, prometheus.GaugeValue, float64(s.Parked), name)
+	ch <- prometheus.MustNewConstMetric(missingDesc, prometheus.GaugeValue, float64(s.Missing()), name)
 	ch <- prometheus.MustNewConstMetric(heldDesc, prometheus.GaugeValue, float64(s.Held), name)
 	ch <- prometheus.MustNewConstMetric(circuitDesc, prometheus.GaugeValue, yes(s.Circuit != ""), name)
 }

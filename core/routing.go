@@ -144,6 +144,7 @@ func (h *Host) route(ctx context.Context) error {
 	defer c.Close()
 	q := newQueues(maxRouting)
 	defer q.wait()
+	var last uint64 // sequence: what comes again is in the books already
 	for {
 		m, err := c.Next(ctx)
 		if ctx.Err() != nil {
@@ -152,10 +153,18 @@ func (h *Host) route(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		fresh := m.Seq > last
+		last = max(last, m.Seq)
 		in, ok := m.Event.(event.Inbound)
 		if !ok {
 			h.Log.Error("passed over an event that this version does not understand; it stays in the stream", "sequence", m.Seq, "err", m.Err)
+			if fresh {
+				h.books.enter("", func(a *account) { a.taken++; a.kept++ })
+			}
 			continue
+		}
+		if fresh {
+			h.books.enter(in.Origin, func(a *account) { a.taken++; a.underWay++ })
 		}
 		var outs []event.Outbound
 		if !h.insist(ctx, in.ID, func() (err error) { outs, err = h.assign(ctx, in); return err }) {
@@ -164,6 +173,9 @@ func (h *Host) route(ctx context.Context) error {
 		q.add(lanesOf(outs), func() {
 			if h.storeAll(ctx, in.ID, outs) {
 				_ = m.Ack()
+				if fresh {
+					h.books.enter(in.Origin, func(a *account) { a.leave(outs) })
+				}
 			}
 		})
 	}
@@ -209,9 +221,20 @@ func (h *Host) insist(ctx context.Context, message string, f func() error) bool 
 	}
 }
 
-// assign returns one Outbound for each target of in. One that no route takes
-// any more, because the routes were changed after it was stored, fails and has
-// none.
+// leave enters what became of a message: nil are the targets of one that no
+// route takes.
+func (a *account) leave(outs []event.Outbound) {
+	a.underWay--
+	if outs == nil {
+		a.refused++
+	} else {
+		a.routed++
+	}
+}
+
+// assign returns one Outbound for each target of in, of which there may be
+// none. One that no route takes any more, because the routes were changed after
+// it was stored, fails: its Outbounds are nil.
 func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, error) {
 	d, err := h.find(ctx, &in)
 	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {

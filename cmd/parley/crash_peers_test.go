@@ -64,6 +64,7 @@ func (f fault) run(t *testing.T) (o outcome) {
 		edits = append(edits, "url         = \"\"", "url = \""+s.nats.url()+"\"", "trust_sync  = false", "trust_sync = true", "replicas    = 3", "replicas = 1")
 	}
 	s.town = newTown(t, edits...)
+	audited := s.audit()
 	c := s.speak(*crashRate)
 	for end := time.Now().Add(*crashTime); time.Now().Before(end); o.strikes++ {
 		<-time.After(time.Second) // of peace
@@ -73,6 +74,9 @@ func (f fault) run(t *testing.T) (o outcome) {
 	c.silence()
 	t.Log(c.speakers)
 	o.sums = s.settle(c, settleLimit)
+	if audited() == 0 {
+		t.Error("the books could never be read")
+	}
 	return o
 }
 

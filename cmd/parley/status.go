@@ -64,7 +64,7 @@ type hostStatus struct {
 		}
 		Deliver struct {
 			Accepted, Delivered, Failed int64
-			Parked                      int
+			Parked                      int64
 			Held                        int64
 			Circuit                     string
 			CircuitSince                time.Time

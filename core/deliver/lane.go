@@ -41,6 +41,11 @@ type lane struct {
 	attempts int  // of the head
 	trying   bool // an attempt is under way
 	suspect  bool // the head may have reached the far side already
+
+	inherited bool   // an earlier run has parked it
+	seenOld   uint64 // highest sequence of this lane in the books, stored before the start
+	seenNew   uint64 // and since
+	waiting   int64  // messages in the books as parked
 }
 
 // An item is one unsettled message. m is nil when it was read from the log.
@@ -71,14 +76,24 @@ func (l *lane) offer(ctx context.Context, m *bus.Message, o event.Outbound) erro
 	}
 	held := m.Seq <= l.last && l.record == nil
 	l.last = max(l.last, m.Seq)
+	first := l.takes(m.Seq)
 	switch {
-	case m.Seq <= l.settled || l.record != nil:
+	case m.Seq <= l.settled:
+		if first {
+			l.s.books.enter(func(a *Account) { a.Taken++; a.Before++ })
+		}
+		return m.Ack()
+	case l.record != nil:
+		if first {
+			l.waiting++
+			l.s.books.enter(func(a *Account) { a.Taken++; a.Parked++ })
+		}
 		return m.Ack()
 	case held: // offered twice
 		return nil
 	}
 	l.queue = append(l.queue, item{o, m.Seq, m})
-	l.s.held.Add(1)
+	l.s.books.enter(func(a *Account) { a.Taken++; a.Held++ })
 	if len(l.queue) > l.s.Policy.LaneLimit {
 		l.parkLocked(ctx, l.queue[0], time.Now(), "backlog")
 	}
@@ -168,7 +183,9 @@ func (l *lane) reread(ctx context.Context) (item, error) {
 	}
 	it, err := l.next(ctx, from)
 	if !errors.Is(err, bus.ErrNotFound) {
-		return it, err
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.counted(it, err)
 	}
 	// Nothing is offered to the lane while its lock is held: what the second
 	// look does not find has not been passed over by the dispatcher.
@@ -176,9 +193,17 @@ func (l *lane) reread(ctx context.Context) (item, error) {
 	defer l.mu.Unlock()
 	it, err = l.next(ctx, from)
 	if !errors.Is(err, bus.ErrNotFound) {
-		return it, err
+		return l.counted(it, err)
 	}
 	return item{}, l.unparkLocked(ctx)
+}
+
+// counted enters a message that was read from the log.
+func (l *lane) counted(it item, err error) (item, error) {
+	if err == nil {
+		l.countParked(it.seq)
+	}
+	return it, err
 }
 
 // next reads from the log the lane's first message at or after a sequence.
@@ -195,13 +220,17 @@ func (l *lane) next(ctx context.Context, from uint64) (item, error) {
 }
 
 // done moves the lane past a settled message.
-func (l *lane) done(it item) {
+func (l *lane) done(it item, s event.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settled = max(l.settled, it.seq)
 	l.attempts, l.suspect = 0, false
-	if len(l.queue) > 0 && l.queue[0].seq == it.seq {
+	held := len(l.queue) > 0 && l.queue[0].seq == it.seq
+	l.s.books.settle(s, held)
+	if held {
 		l.dropLocked(1)
+	} else {
+		l.waiting--
 	}
 }
 
@@ -213,7 +242,6 @@ func (l *lane) dropLocked(n int) {
 		}
 	}
 	l.queue = l.queue[n:]
-	l.s.held.Add(int64(-n))
 }
 
 func (l *lane) isParked() bool {

@@ -23,7 +23,6 @@ func (l *lane) succeed(ctx context.Context, it item, r event.Receipt) bool {
 	if !l.publish(ctx, it, st) {
 		return false
 	}
-	l.s.counts.settled(state)
 	l.s.Log.Info(string(state), "message", it.ID, "inbound", it.Inbound, "sequence", it.seq)
 	return true
 }
@@ -43,7 +42,6 @@ func (l *lane) fail(ctx context.Context, it item, reason event.Reason, detail st
 	if !l.publish(ctx, it, st) {
 		return false
 	}
-	l.s.counts.settled(event.Failed)
 	l.s.Log.Warn("failed", "message", it.ID, "inbound", it.Inbound, "reason", reason, "err", detail)
 	return true
 }
@@ -56,7 +54,7 @@ func (l *lane) publish(ctx context.Context, it item, st event.Status) bool {
 	if !l.s.store(ctx, it.ID, st) {
 		return false
 	}
-	l.done(it)
+	l.done(it, st.State)
 	return true
 }
 
@@ -144,32 +142,21 @@ func (s *Stage) outbound(ctx context.Context, id string) (event.Outbound, error)
 }
 
 type counts struct {
-	accepted, delivered, failed, dead, retries, parks, found, repeats atomic.Int64
-}
-
-func (c *counts) settled(s event.State) {
-	switch s {
-	case event.Accepted:
-		c.accepted.Add(1)
-	case event.Delivered:
-		c.delivered.Add(1)
-	case event.Failed:
-		c.failed.Add(1)
-	}
+	dead, retries, parks, found, repeats atomic.Int64
 }
 
 // Stats is what a stage has done since it was made, and what it holds.
 type Stats struct {
-	Accepted, Delivered, Failed, Dead int64
-	Retries                           int64
-	Found                             int64 // interrupted deliveries that Find saw had arrived
-	Repeats                           int64 // delivered again without knowing: possible duplicates
-	Parks                             int64
-	Parked                            int   // lanes parked now
-	Held                              int64 // messages in memory now
-	Circuit                           string
-	CircuitSince                      time.Time
-	Position                          uint64 // last sequence taken from the bus
+	Account
+	Dead         int64
+	Retries      int64
+	Found        int64 // interrupted deliveries that Find saw had arrived
+	Repeats      int64 // delivered again without knowing: possible duplicates
+	Parks        int64
+	Lanes        int // parked now
+	Circuit      string
+	CircuitSince time.Time
+	Position     uint64 // last sequence taken from the bus
 }
 
 // Stats returns the figures of the moment.
@@ -177,8 +164,8 @@ func (s *Stage) Stats() Stats {
 	c := &s.counts
 	cause, since := s.circuit.state()
 	return Stats{
-		Accepted: c.accepted.Load(), Delivered: c.delivered.Load(), Failed: c.failed.Load(), Dead: c.dead.Load(),
+		Account: s.books.read(), Dead: c.dead.Load(),
 		Retries: c.retries.Load(), Found: c.found.Load(), Repeats: c.repeats.Load(), Parks: c.parks.Load(),
-		Parked: s.parked.size(), Held: s.held.Load(), Circuit: cause, CircuitSince: since, Position: s.pos.Load(),
+		Lanes: s.parked.size(), Circuit: cause, CircuitSince: since, Position: s.pos.Load(),
 	}
 }

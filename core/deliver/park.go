@@ -163,7 +163,7 @@ func (s *Stage) loadParked(ctx context.Context) error {
 		}
 		l := s.lane(r.Lane, r.Target)
 		l.mu.Lock()
-		l.record, l.attempts, l.suspect = &r, r.Attempts, r.Suspect
+		l.record, l.attempts, l.suspect, l.inherited = &r, r.Attempts, r.Suspect, true
 		l.mu.Unlock()
 		s.parked.add(l)
 	}
@@ -217,6 +217,9 @@ func (l *lane) parkLocked(ctx context.Context, it item, wake time.Time, cause st
 	}
 	l.record = &r
 	l.s.parked.add(l)
+	n := int64(len(l.queue))
+	l.waiting += n
+	l.s.books.enter(func(a *Account) { a.Held -= n; a.Parked += n })
 	l.dropLocked(len(l.queue))
 	return true
 }
@@ -237,6 +240,9 @@ func (l *lane) unparkLocked(ctx context.Context) error {
 	}
 	l.record = nil
 	l.s.parked.remove(l)
+	if l.waiting != 0 {
+		l.s.Log.Error("the books of a lane do not balance; please report this", "lane", l.name, "missing", l.waiting)
+	}
 	return errCaughtUp
 }
 

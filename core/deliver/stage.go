@@ -110,7 +110,7 @@ type Stage struct {
 
 	start   uint64 // last sequence of the stream when the stage started
 	pos     atomic.Uint64
-	held    atomic.Int64 // messages in the lanes' queues
+	books   books
 	counts  counts
 	waiting waiting
 	parked  parked
@@ -165,6 +165,11 @@ func (s *Stage) run(ctx context.Context) error {
 	}
 	defer consumer.Close()
 	s.running.run(func(ctx, _ context.Context) { s.keepHeld(ctx) })
+	s.running.run(func(ctx, _ context.Context) {
+		if err := s.countInherited(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("parked messages not counted", "err", err)
+		}
+	})
 	s.parked.each(func(l *lane) { l.setAlarm() })
 	return s.dispatch(ctx, consumer)
 }
@@ -227,6 +232,9 @@ func (s *Stage) offer(ctx context.Context, m *bus.Message) error {
 		s.mu.Lock()
 		s.oddities = append(s.oddities, m)
 		s.mu.Unlock()
+		if m.Seq > s.pos.Load() {
+			s.books.enter(func(a *Account) { a.Taken++; a.Kept++ })
+		}
 		return nil
 	}
 	for {

@@ -152,14 +152,37 @@ func (b *bench) make() {
 
 func (b *bench) run() {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
-	stage, done := b.stage, make(chan error, 1)
+	stage, done, audited := b.stage, make(chan error, 1), make(chan struct{})
 	go func() { done <- stage.Run(ctx) }()
+	go func() {
+		defer close(audited)
+		b.audit(ctx, stage)
+	}()
 	b.stop = sync.OnceFunc(func() {
 		cancel()
+		<-audited
 		if err := <-done; err != nil {
 			b.t.Error(err)
 		}
 	})
+}
+
+// audit holds the stage's books against themselves, again and again until ctx
+// ends.
+func (b *bench) audit(ctx context.Context, stage *Stage) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if a := stage.Stats().Account; a.Missing() != 0 || a.Held < 0 || a.Parked < 0 {
+			b.t.Errorf("the books do not balance: %+v", a)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func (b *bench) restart() {
@@ -403,7 +426,9 @@ func TestAParkedLaneIsWokenInOrder(t *testing.T) {
 	for _, id := range all[10:20] {
 		b.message(id, "c", "phone")
 	}
+	b.books(Account{Taken: 21, Parked: 21})
 	b.restart()
+	b.books(Account{Taken: 21, Parked: 21})
 	mu.Lock()
 	on = true
 	mu.Unlock()
@@ -416,6 +441,7 @@ func TestAParkedLaneIsWokenInOrder(t *testing.T) {
 	want(t, got, all)
 	b.seen.about(t, "p029", event.Delivered)
 	b.parked(0)
+	b.books(Account{Taken: 31, Delivered: 31})
 	if w := b.stage.Waiting(1); len(w) != 0 {
 		t.Errorf("still waiting for %+v", w)
 	}
@@ -429,6 +455,12 @@ func TestAParkedLaneIsWokenInOrder(t *testing.T) {
 func (b *bench) parked(n int) {
 	b.t.Helper()
 	b.until(fmt.Sprintf("%d parked lanes", n), func() bool { return b.stage.parked.size() == n })
+}
+
+// books waits until the books say where everything is.
+func (b *bench) books(want Account) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("%+v", want), func() bool { return b.stage.Stats().Account == want })
 }
 
 // until looks again and again at what nothing tells of.

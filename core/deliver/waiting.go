@@ -50,7 +50,7 @@ func (w *waiting) squeeze() {
 // relieve parks a waiting lane when the lanes hold more than half of what the
 // bus hands out unacknowledged.
 func (s *Stage) relieve() {
-	if s.held.Load() > int64(s.Policy.MaxPending/2) {
+	if s.books.read().Held > int64(s.Policy.MaxPending/2) {
 		s.waiting.squeeze()
 	}
 }
