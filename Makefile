@@ -3,8 +3,9 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.stamp=$(VERSION)
 GOTEST  ?= go test -race -timeout 20m
+CRASH_TIME ?= 5m
 
-.PHONY: run build test test-peers bench lint generate clean
+.PHONY: run build test test-peers crash bench lint generate clean
 
 run: ## start the bridge
 	go run ./cmd/parley run --config bridge.toml
@@ -20,6 +21,11 @@ test: ## everything but foreign programs; installs what it needs
 test-peers: ## against foreign SIP servers, phones, browsers, and chat and mail servers; as root
 	.ci/need sip-tester baresip-core kamailio linphone-cli chromium postfix dovecot-core dovecot-imapd dovecot-lmtpd npm strace
 	.ci/peers $(GOTEST)
+
+crash: ## every fault for five minutes while people speak; writes the table of docs/delivery.md; as root
+	.ci/need sip-tester strace
+	go test -race -tags peers -timeout 6h -run TestPeersInEachFault -v ./cmd/parley \
+		-crash.time $(CRASH_TIME) -crash.fault 30s -crash.table "$(CURDIR)/docs/delivery.md"
 
 bench: build ## figures, on this machine: the bridge with real SIP, then the bus alone
 	bin/parley bench

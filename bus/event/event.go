@@ -89,6 +89,7 @@ type Envelope struct {
 	Automatic    bool      // made by a machine: never answered automatically (RFC 3834)
 	Origin       string    // connector instance the message came in by, or "sip"
 	NativeID     string    // id on the network it came from
+	MessageID    string    // id its sender's device gave it, by which receipts name it (RFC 5438)
 	Original     string    // name in Media of the message whole, when the body is less than what came
 	Hops         int       // bridges it may still cross; 0 is never forwarded
 	Mark         string    // by which other bridges know the message again: id;hops;places, of package event's Mark
@@ -141,6 +142,9 @@ type Status struct {
 	Conversation   string    // conversation token
 	Origin         string    // connector instance the Inbound came in by, or "sip"
 	NativeID       string    // id of the Inbound on the network it came from
+	MessageID      string    // id that its sender's device gave the Inbound, for receipts
+	Sent           time.Time // when the sender says the Inbound was sent
+	Mode           Mode      // of the route
 	Thread         string    // thread of the Inbound on the network it came from
 	Wants          []State   // receipts the sender asked for
 	Automatic      bool      // the Inbound was made by a machine
@@ -194,8 +198,9 @@ type Delivery struct {
 	Sent          time.Time
 	Expires       time.Time
 	Wants         []State
-	State         State // of kind status
-	Active        bool  // of kind typing: composing, or stopped
+	State         State  // of kind status
+	MessageID     string // id by which the sender's device names the message; of kind status: if it asked for this receipt. The edge only
+	Active        bool   // of kind typing: composing, or stopped
 	Automatic     bool
 	Mark          string // goes along where the network has room for what nobody sees, and comes back as Inbound.Mark
 	Attempt       int    // 1 if no earlier attempt can have reached the network
@@ -228,7 +233,7 @@ func (o Outbound) Delivery() Delivery {
 		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
 		Mode: o.Mode, Correspondent: o.Correspondent, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
 		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
-		Wants: o.Wants, State: o.State, Automatic: o.Automatic, Mark: o.Mark, Attempt: 1, Content: o.Content,
+		Wants: o.Wants, State: o.State, MessageID: o.MessageID, Automatic: o.Automatic, Mark: o.Mark, Attempt: 1, Content: o.Content,
 	}
 	if o.Kind == KindStatus {
 		d.Anchor = o.Thread
@@ -242,7 +247,7 @@ func (o Outbound) Status(s State, at time.Time) Status {
 		ID: StatusID(o.ID, s), Time: at, State: s, Outbound: o.ID, Inbound: o.Inbound,
 		Connector: o.Connector, Target: o.Target, From: o.From, Route: o.Route, Lane: o.Lane,
 		Generation: o.Generation, Kind: o.Kind, Sender: o.Sender, Recipient: o.Recipient,
-		Conversation: o.Conversation, Origin: o.Origin, NativeID: o.NativeID, Thread: o.Thread,
-		Wants: o.Wants, Automatic: o.Automatic,
+		Conversation: o.Conversation, Origin: o.Origin, NativeID: o.NativeID, MessageID: o.MessageID, Sent: o.Sent, Mode: o.Mode,
+		Thread: o.Thread, Wants: o.Wants, Automatic: o.Automatic,
 	}
 }

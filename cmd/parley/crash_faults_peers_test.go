@@ -57,6 +57,10 @@ func anyOf(list []string) string { return list[rand.IntN(len(list))] }
 // lasts lets a fault last.
 func (s *scene) lasts() { <-time.After(s.length) }
 
+// lastsShortly lets a fault of the far side last, not for so long that messages
+// fail because of it.
+func (s *scene) lastsShortly() { <-time.After(min(s.length, 3*time.Second)) }
+
 func (s *scene) killHost() {
 	s.crash()
 	s.start()
@@ -107,7 +111,7 @@ func (s *scene) limit() {
 	s.slack.Limit(time.Second)
 	s.hs.Limit(1000, 500*time.Millisecond)
 	s.relay.Answer(mailtest.Rcpt, 451, [3]int{4, 7, 1}, "greylisted")
-	s.lasts()
+	s.lastsShortly()
 	s.slack.Limit(0)
 	s.hs.Restore()
 }
@@ -116,7 +120,7 @@ func (s *scene) fail() {
 	s.slack.Fail(503)
 	s.hs.Fail(1000, 502, "")
 	s.relay.Answer(mailtest.Dot, 451, [3]int{4, 3, 0}, "try again later")
-	s.lasts()
+	s.lastsShortly()
 	s.slack.Fail(0)
 	s.hs.Restore()
 }
@@ -125,13 +129,13 @@ func (s *scene) loseAnswers() {
 	s.slack.LoseAnswers(1)
 	s.hs.Lose(1)
 	s.relay.LoseAnswers(1)
-	s.lasts()
+	s.lastsShortly()
 }
 
 func (s *scene) holdAnswers() {
 	networks := s.hold()
 	s.phone.holdAnswers()
-	s.lasts()
+	s.lastsShortly()
 	for _, n := range networks {
 		n.release()
 	}
@@ -141,7 +145,7 @@ func (s *scene) holdAnswers() {
 func (s *scene) slow() {
 	s.slack.Slow("chat.postMessage", 300*time.Millisecond)
 	s.hs.Slow(300 * time.Millisecond)
-	s.lasts()
+	s.lastsShortly()
 	s.slack.Slow("chat.postMessage", 0)
 	s.hs.Restore()
 }

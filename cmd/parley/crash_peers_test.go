@@ -20,6 +20,9 @@ var (
 	crashTable = flag.String("crash.table", "", "the `file` whose table is written anew")
 )
 
+// peace is how long nothing goes wrong between two strikes.
+const peace = time.Second
+
 // settleLimit is how long messages may wait for a connector that was struck
 // several times.
 const settleLimit = 2 * time.Minute
@@ -67,7 +70,7 @@ func (f fault) run(t *testing.T) (o outcome) {
 	audited := s.audit()
 	c := s.speak(*crashRate)
 	for end := time.Now().Add(*crashTime); time.Now().Before(end); o.strikes++ {
-		<-time.After(time.Second) // of peace
+		<-time.After(peace)
 		f.strike(s)
 	}
 	o.back = c.heard(t)
@@ -110,7 +113,7 @@ func writeTable(t *testing.T, path string, rows []string) {
 		t.Fatalf("%s has no marks for the table", path)
 	}
 	head := "| fault | strikes | heard again after | " + strings.Join(directions, " | ") + " | mails twice |\n|" + strings.Repeat("---|", len(directions)+4) + "\n"
-	table := fmt.Sprintf("%s, %v for each fault, %v for one that lasts, %g texts a second of each speaker:\n\n%s%s\n",
+	table := fmt.Sprintf("Run of %s: %v for each fault, %v for one that lasts, %g texts a second of each speaker.\n\n%s%s\n",
 		time.Now().Format(time.DateOnly), *crashTime, *crashFault, *crashRate, head, strings.Join(rows, "\n"))
 	if err := os.WriteFile(path, []byte(before+tableBegin+table+tableEnd+after), 0o644); err != nil {
 		t.Fatal(err)
