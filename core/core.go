@@ -217,7 +217,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 	for _, c := range h.now().connectors {
 		c.stopStage = h.deliveries.add(c.stage.Run)
 	}
-	n := &notice.Stage{Bus: h.bus, Wants: h.wants, Texts: isSIP, Lane: h.noticeLane, Log: h.Log}
+	n := &notice.Stage{Bus: h.bus, Wants: h.wants, Phones: isSIP, Lane: h.noticeLane, Log: h.Log}
 	s.start(ctx, "route", h.route, n.Run)
 	if err := h.door.Listen(); err != nil {
 		return fmt.Errorf("http: %w", err)

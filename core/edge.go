@@ -66,6 +66,19 @@ func (e edgeHost) Check(ctx context.Context, from, to event.Address) error {
 	return err
 }
 
+// Told stores what a phone says of a message that was delivered to it. It can
+// speak of its own only.
+func (e edgeHost) Told(ctx context.Context, from event.Address, r event.Report) error {
+	o, err := e.h.sip.Outbound(ctx, r.Outbound)
+	if err != nil {
+		return err
+	}
+	if o.Target != from || o.Kind != event.KindMessage {
+		return fmt.Errorf("message %s was not for %s", o.ID, from)
+	}
+	return e.h.sip.Report(ctx, r)
+}
+
 // Registered wakes what waits for a phone.
 func (e edgeHost) Registered(aor event.Address) { e.h.sip.Wake(aor) }
 
@@ -78,7 +91,7 @@ func (s edgeSink) Deliver(ctx context.Context, d event.Delivery) (event.Receipt,
 	if d.Content, err = s.h.bus.Load(ctx, d.Content); err != nil {
 		return event.Receipt{}, event.Retry(event.ScopeMessage, 0, err)
 	}
-	if d.Kind == event.KindStatus {
+	if d.Kind == event.KindStatus && d.MessageID == "" { // no receipt was asked for
 		d.Data = notDelivered(d.Data)
 	}
 	return s.h.edge.Deliver(ctx, d)

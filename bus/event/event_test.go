@@ -23,7 +23,7 @@ func examples() map[string]Event {
 		Recipient: "sip:lobby@example.com", Conversation: "c0nv", Thread: "1712345678.0001",
 		InReplyTo: "$evt:hs.org", Title: "Lunch?\r\nce-hops: 99", Language: "de-AT",
 		Sent: at.Add(-time.Second), Expires: at.Add(time.Hour), Wants: []State{Delivered, Displayed},
-		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", Original: "media-9", Hops: 7, Mark: InboundID("web", "1") + ";7;",
+		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", MessageID: "34jk324j", Original: "media-9", Hops: 7, Mark: InboundID("web", "1") + ";7;",
 		Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 	in := Inbound{
@@ -125,7 +125,7 @@ func (d draw) envelope(origin string) Envelope {
 		Recipient: Address(d.text("recipient")), Conversation: d.text("conversation"), Thread: d.text("thread"),
 		InReplyTo: d.text("reply"), Title: d.text("title"), Language: d.text("language"),
 		Sent: d.time("sent"), Expires: d.time("expires"), Wants: d.states(), State: State(d.text("state")),
-		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"), Original: d.text("original"), Mark: d.text("mark"),
+		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"), MessageID: d.text("message"), Original: d.text("original"), Mark: d.text("mark"),
 		Hops: rapid.IntRange(0, 100).Draw(d.T, "hops"), Traceparent: d.text("trace"),
 	}
 }

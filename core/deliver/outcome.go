@@ -78,7 +78,7 @@ func (s *Stage) store(ctx context.Context, message string, e event.Event) bool {
 // connector: delivered, displayed, or failed although it had been accepted.
 // Then a dead letter is kept, too. It returns once stored.
 func (s *Stage) Report(ctx context.Context, r event.Report) error {
-	o, err := s.outbound(ctx, r.Outbound)
+	o, err := s.Outbound(ctx, r.Outbound)
 	if err != nil {
 		return err
 	}
@@ -124,8 +124,8 @@ func (l *lane) report(ctx context.Context, st event.Status) error {
 	return err
 }
 
-// outbound returns a delivery of this connector by its id.
-func (s *Stage) outbound(ctx context.Context, id string) (event.Outbound, error) {
+// Outbound returns a delivery of this connector by its id.
+func (s *Stage) Outbound(ctx context.Context, id string) (event.Outbound, error) {
 	seq, ok := s.Bus.Stored(id)
 	if !ok {
 		return event.Outbound{}, fmt.Errorf("delivery %q: %w", id, bus.ErrNotFound)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"parley.im/bus"
@@ -22,9 +23,10 @@ type Stage struct {
 	Bus *bus.Bus
 	// Wants tells whether a connector instance tells its users of a state.
 	Wants func(connector string, state event.State) bool
-	// Texts tells whether a connector instance has no marks for a state and
-	// shows it as a text: then a sender is told of a few failures only.
-	Texts func(connector string) bool
+	// Phones tells whether a connector instance has no marks for a state. Then
+	// a sender gets the receipts it has asked for, and else a text about a few
+	// failures.
+	Phones func(connector string) bool
 	// Lane returns the token of the lane that orders the notices to one
 	// sender about one conversation.
 	Lane func(conversation string, sender event.Address) string
@@ -51,7 +53,7 @@ func (s *Stage) Run(ctx context.Context) error {
 			return fmt.Errorf("notice: %w", err)
 		}
 		if st, ok := m.Event.(event.Status); ok {
-			if n, due := s.notice(st); due && s.moderate(st) && !s.store(ctx, n) {
+			if n, due := s.notice(st); due && s.moderate(st, n) && !s.store(ctx, n) {
 				return nil
 			}
 		}
@@ -61,8 +63,8 @@ func (s *Stage) Run(ctx context.Context) error {
 
 // moderate tells whether one more notice may go to a sender: where it is a text
 // among others, a thousand failures are not a thousand texts.
-func (s *Stage) moderate(st event.Status) bool {
-	if !s.Texts(st.Origin) || s.texts.take(st.Sender, time.Now()) {
+func (s *Stage) moderate(st event.Status, n event.Outbound) bool {
+	if !s.Phones(st.Origin) || n.MessageID != "" || s.texts.take(st.Sender, time.Now()) {
 		return true
 	}
 	s.Log.Warn("failure not told: the sender was told of several just now", "message", st.Inbound, "outbound", st.Outbound)
@@ -94,7 +96,14 @@ func (s *Stage) notice(st event.Status) (n event.Outbound, due bool) {
 		return n, false
 	case st.Sender == "" || st.Origin == "" || st.NativeID == "":
 		return n, false
-	case !s.Wants(st.Origin, st.State):
+	}
+	receipt := ""
+	if s.Phones(st.Origin) {
+		if st.State = inRoom(st); asked(st) {
+			receipt = st.MessageID
+		}
+	}
+	if receipt == "" && !s.Wants(st.Origin, st.State) {
 		return n, false
 	}
 	return event.Outbound{
@@ -109,10 +118,26 @@ func (s *Stage) notice(st event.Status) (n event.Outbound, due bool) {
 		Lane:       s.Lane(st.Conversation, st.Sender),
 		Envelope: event.Envelope{
 			Kind: event.KindStatus, Sender: st.Target, Recipient: st.Sender, Conversation: st.Conversation, Thread: st.Thread,
-			InReplyTo: st.NativeID, State: st.State, Automatic: true, Origin: st.Connector, Hops: 1,
+			InReplyTo: st.NativeID, MessageID: receipt, Sent: st.Sent, State: st.State, Automatic: true, Origin: st.Connector, Hops: 1,
 		},
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(words(st))},
 	}, true
+}
+
+// inRoom returns what a phone is told of a state: of good news from a room of
+// many that it was processed, as it says nothing about each of them.
+func inRoom(st event.Status) event.State {
+	if st.Mode == event.ModeRoom && st.State == event.Delivered {
+		return event.Accepted
+	}
+	return st.State
+}
+
+// asked tells whether the sender's device has asked for a receipt of the state
+// (RFC 5438, section 6.2). Nobody in a room tells for all that it was displayed.
+func asked(st event.Status) bool {
+	return st.MessageID != "" && slices.Contains(st.Wants, st.State) &&
+		!(st.Mode == event.ModeRoom && st.State == event.Displayed)
 }
 
 // identity makes good news of one message one notice, however many targets

@@ -16,9 +16,9 @@ func stage() *Stage {
 		Wants: func(connector string, state event.State) bool {
 			return connector == "web" || state == event.Failed
 		},
-		Texts: func(connector string) bool { return connector == "sip" },
-		Lane:  func(conversation string, sender event.Address) string { return "lane" },
-		Log:   slog.New(slog.DiscardHandler),
+		Phones: func(connector string) bool { return connector == "sip" },
+		Lane:   func(conversation string, sender event.Address) string { return "lane" },
+		Log:    slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -59,6 +59,44 @@ func TestWhoIsToldWhat(t *testing.T) {
 			}
 			if _, again := stage().notice(n.Status(event.Failed, time.Now())); again {
 				t.Error("a notice about a notice")
+			}
+		})
+	}
+}
+
+func TestAPhoneGetsTheReceiptsItAskedFor(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		state  event.State
+		change func(*event.Status)
+		due    bool
+		told   event.State // by a receipt; empty: by a text
+	}{
+		{"delivered, and asked", event.Delivered, func(s *event.Status) { s.Wants = []event.State{event.Delivered} }, true, event.Delivered},
+		{"delivered, and not asked", event.Delivered, func(s *event.Status) { s.Wants = []event.State{event.Displayed} }, false, ""},
+		{"accepted is not delivered", event.Accepted, func(s *event.Status) { s.Wants = []event.State{event.Delivered} }, false, ""},
+		{"displayed, and asked", event.Displayed, func(s *event.Status) { s.Wants = []event.State{event.Displayed} }, true, event.Displayed},
+		{"failed, and asked", event.Failed, func(s *event.Status) { s.Wants = []event.State{event.Failed} }, true, event.Failed},
+		{"failed, and not asked", event.Failed, func(s *event.Status) { s.Wants = []event.State{event.Delivered} }, true, ""},
+		{"asked without an id", event.Delivered, func(s *event.Status) { s.Wants, s.MessageID = []event.State{event.Delivered}, "" }, false, ""},
+		{"delivered in a room is processed", event.Delivered, func(s *event.Status) { s.Wants, s.Mode = []event.State{event.Accepted}, event.ModeRoom }, true, event.Accepted},
+		{"delivered in a room is not delivered", event.Delivered, func(s *event.Status) { s.Wants, s.Mode = []event.State{event.Delivered}, event.ModeRoom }, false, ""},
+		{"one in a room has seen it", event.Displayed, func(s *event.Status) { s.Wants, s.Mode = []event.State{event.Displayed}, event.ModeRoom }, false, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			st := sent(tc.state, "web:u/eve")
+			st.Origin, st.MessageID, st.Sent = "sip", "m1", time.Unix(1e9, 0)
+			tc.change(&st)
+			n, due := stage().notice(st)
+			if due != tc.due {
+				t.Fatalf("due is %v", due)
+			}
+			want := ""
+			if tc.told != "" {
+				want = "m1"
+			}
+			if due && (n.MessageID != want || want != "" && (n.State != tc.told || n.Delivery().MessageID != want || !n.Sent.Equal(st.Sent))) {
+				t.Errorf("the notice is %+v", n)
 			}
 		})
 	}
@@ -132,7 +170,7 @@ func TestTextsAboutFailuresAreFew(t *testing.T) {
 		for range n {
 			st := sent(event.Failed, "web:u/eve")
 			st.Origin, st.Sender = origin, sender
-			if s.moderate(st) {
+			if s.moderate(st, event.Outbound{}) {
 				count++
 			}
 		}
@@ -146,6 +184,11 @@ func TestTextsAboutFailuresAreFew(t *testing.T) {
 	}
 	if n := told("web", "web:u/ann", 100); n != 100 {
 		t.Errorf("marks are no texts: %d of 100", n)
+	}
+	asked := sent(event.Failed, "web:u/eve")
+	asked.Origin, asked.Sender = "sip", "sip:alice@x"
+	if !s.moderate(asked, event.Outbound{Envelope: event.Envelope{MessageID: "m1"}}) {
+		t.Error("a receipt that was asked for is no text")
 	}
 	var p pace
 	now := time.Now()

@@ -25,8 +25,8 @@ type Bindings interface {
 	Load(ctx context.Context) (map[event.Address][]byte, error)
 }
 
-// binding is one phone of an account (RFC 3261, section 10). Only suspended
-// changes after it is made: a refresh replaces the binding.
+// binding is one phone of an account (RFC 3261, section 10). What is guarded
+// may change after it is made: a refresh replaces the binding.
 type binding struct {
 	Contact  string
 	Instance string `json:",omitempty"` // of RFC 5626, with its reg-id
@@ -35,7 +35,10 @@ type binding struct {
 	Expires  time.Time
 	Path     path
 
-	suspended bool // it did not answer; guarded by its phones' mu
+	CPIM bool `json:",omitempty"` // it took message/cpim when it registered
+
+	suspended bool  // it did not answer; guarded by its phones' mu
+	cpim      *bool // whether it takes message/cpim, if known since; guarded, too
 }
 
 // is tells whether two bindings are of the same phone.
@@ -204,6 +207,37 @@ func (p *phones) suspend(b *binding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.suspended = true
+}
+
+// takesCPIM notes that the phone at a path has sent message/cpim: it will take
+// it, too.
+func (p *phones) takesCPIM(at path) {
+	if p == nil { // the account was taken away just now
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.all {
+		if b.Path.same(at) {
+			b.cpim = new(true)
+		}
+	}
+}
+
+// refusesCPIM notes that a phone does not take message/cpim after all.
+func (p *phones) refusesCPIM(b *binding) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b.cpim = new(false)
+}
+
+func (p *phones) cpim(b *binding) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.cpim != nil {
+		return *b.cpim
+	}
+	return b.CPIM
 }
 
 // revive ends the suspension of the phones at a path and tells whether there

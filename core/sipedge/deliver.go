@@ -135,8 +135,34 @@ func rank(err error) int {
 	return 4
 }
 
-// try sends to one phone and waits for its final response.
+// try sends to one phone and waits for its final response. One that refuses
+// CPIM gets the bare message at once.
 func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
+	if d.Kind != event.KindMessage || !p.cpim(b) {
+		return e.tryForm(life, p, b, d)
+	}
+	w, err := wrapped(d)
+	if err == nil {
+		if req, bad := e.compose(w, b, 0); bad != nil || fits(req, w) != nil {
+			return e.tryForm(life, p, b, d) // the wrapper is not worth a message
+		}
+		var r event.Receipt
+		if r, err = e.tryForm(life, p, b, w); !errors.Is(err, errType) {
+			return r, err
+		}
+		p.refusesCPIM(b)
+	}
+	return e.tryForm(life, p, b, d)
+}
+
+// tryForm sends one form of a message.
+func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
+	if d.Kind == event.KindStatus && d.MessageID != "" {
+		var err error
+		if d, err = receipt(d); err != nil {
+			return event.Receipt{}, event.Permanent(err)
+		}
+	}
 	req, err := e.compose(d, b, p.turnOf(d.ID))
 	if err == nil {
 		err = fits(req, d)

@@ -83,6 +83,9 @@ type Host interface {
 	// Check returns nil if a route takes a message, else ErrNoRoute or
 	// ErrForbidden.
 	Check(ctx context.Context, from, to event.Address) error
+	// Told tells what a phone of this address says became of a message that was
+	// delivered to it.
+	Told(ctx context.Context, from event.Address, r event.Report) error
 	// Registered tells that a phone of this address can be reached now.
 	Registered(aor event.Address)
 }

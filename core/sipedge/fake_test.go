@@ -35,12 +35,13 @@ type fakeHost struct {
 	block      chan struct{} // Put waits for it
 	entered    chan struct{} // a Put has begun
 	registered chan event.Address
+	told       chan event.Report
 }
 
 func newHost() *fakeHost {
 	return &fakeHost{
 		ids: map[string]bool{}, saved: map[event.Address][]byte{}, refuse: map[event.Address]error{},
-		entered: make(chan struct{}, 1000), registered: make(chan event.Address, 1000),
+		entered: make(chan struct{}, 1000), registered: make(chan event.Address, 1000), told: make(chan event.Report, 1000),
 	}
 }
 
@@ -85,6 +86,12 @@ func (h *fakeHost) Stored(id string) bool {
 }
 
 func (h *fakeHost) Check(_ context.Context, _, to event.Address) error { return h.refuse[to] }
+
+func (h *fakeHost) Told(_ context.Context, from event.Address, r event.Report) error {
+	r.Detail = string(from)
+	h.told <- r
+	return nil
+}
 
 func (h *fakeHost) Registered(aor event.Address) { h.registered <- aor }
 

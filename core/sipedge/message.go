@@ -12,22 +12,19 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/cpim"
+	"parley.im/plugins/content/imdn"
 )
 
 // maxHops caps what a sender's Max-Forwards grants.
 const maxHops = 16
 
 // isSignal tells of content that phones send by themselves and nobody reads as
-// text: signs of typing, which are never stored (RFC 3994), and notices about
-// messages (RFC 5438). A phone that is refused them may give up the texts that
-// follow, so they are taken and end here.
+// text: signs of typing (RFC 3994) and notices about messages (RFC 5438). They
+// are never stored as messages.
 func isSignal(mediaType string) bool {
-	t, _, _ := strings.Cut(mediaType, ";")
-	switch strings.ToLower(strings.TrimSpace(t)) {
-	case "application/im-iscomposing+xml", "message/imdn+xml":
-		return true
-	}
-	return false
+	t := bareType(mediaType)
+	return t == "application/im-iscomposing+xml" || t == imdn.MediaType
 }
 
 // message takes a MESSAGE in: who is it, may they, where to, store it, 202
@@ -50,6 +47,9 @@ func (e *Edge) message(r request) answer {
 		return say(404, "Not Found: this is not the server of that domain")
 	}
 	in := e.inbound(r, from, to)
+	if err := unwrap(&in); err != nil {
+		return say(400, "Unreadable body: "+err.Error())
+	}
 	return e.inWork.do(in.ID, func() answer { return e.take(r, who, in) })
 }
 
@@ -73,13 +73,16 @@ func (e *Edge) take(r request, who claim, in event.Inbound) answer {
 		return e.challenge(true)
 	}
 	e.heard(who.aor, r.path)
+	if bareType(mediaType(r.ContentType())) == cpim.MediaType {
+		e.phones.of(who.aor).takesCPIM(r.path)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), putPatience)
 	defer cancel()
 	if a := e.check(ctx, in); a.code != 0 {
 		return a
 	}
 	if isSignal(in.MediaType) {
-		return say(202, "Accepted")
+		return e.signal(ctx, r, in)
 	}
 	if err := e.host.Put(ctx, in); err != nil {
 		e.log.Warn("message not stored", "message", in.ID, "error", err)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"parley.im/plugins/content/cpim"
 )
 
 // How long a registration lasts, in seconds.
@@ -42,7 +44,7 @@ func (e *Edge) register(r request) answer {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	now := e.phones.now()
-	all, a := e.merge(r, p.current(now), now)
+	all, a := e.merge(r, p, now)
 	if a.code != 0 {
 		return a
 	}
@@ -68,8 +70,8 @@ func (r request) contacts() []sip.Header {
 }
 
 // merge returns the bindings as they are after a request.
-func (e *Edge) merge(r request, have []*binding, now time.Time) ([]*binding, answer) {
-	contacts := r.contacts()
+func (e *Edge) merge(r request, p *phones, now time.Time) ([]*binding, answer) {
+	have, contacts := p.current(now), r.contacts()
 	if len(contacts) == 1 && contacts[0].Value() == "*" || hasWildcard(contacts) {
 		return e.removeAll(r, contacts, have)
 	}
@@ -87,6 +89,7 @@ func (e *Edge) merge(r request, have []*binding, now time.Time) ([]*binding, ans
 			if late(r, all[i]) {
 				return nil, say(500, "REGISTER is older than the last one")
 			}
+			b.CPIM = b.CPIM || p.cpim(all[i])
 			all = slices.Delete(all, i, i+1)
 		}
 		if lasts > 0 {
@@ -139,7 +142,7 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 	}
 	b := &binding{
 		Contact: text, CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo, Path: r.path,
-		Expires: now.Add(time.Duration(lasts) * time.Second),
+		Expires: now.Add(time.Duration(lasts) * time.Second), CPIM: acceptsCPIM(r),
 	}
 	if v, found := c.Params.Get("+sip.instance"); found && printable(v) && len(v) <= 200 {
 		reg, _ := c.Params.Get("reg-id")
@@ -149,6 +152,19 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 		b.Instance = strings.Trim(v, `"`) + ";" + reg
 	}
 	return b, lasts, answer{}
+}
+
+// acceptsCPIM tells whether a request names message/cpim among what its sender
+// takes.
+func acceptsCPIM(r request) bool {
+	for _, v := range r.values("Accept") {
+		for t := range strings.SplitSeq(v, ",") {
+			if bareType(t) == cpim.MediaType {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // expiry returns for how many seconds a Contact asks, at most the longest we

@@ -1,6 +1,7 @@
 package sipedge
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +12,9 @@ import (
 	"parley.im/bus/event"
 )
 
+// errType says that a phone does not take the type of a message.
+var errType = errors.New("it does not take this type")
+
 // verdict turns a phone's final response into what it means for the message
 // (RFC 3428, section 4; RFC 3261, section 21). 202 is no delivery and 200 no
 // reading.
@@ -18,6 +22,8 @@ func verdict(res *sip.Response, d event.Delivery) (event.Receipt, error) {
 	code := res.StatusCode
 	err := fmt.Errorf("the phone answered %d %s", code, plain(res.Reason, 200))
 	switch {
+	case code == 415:
+		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: %w", errType, err))
 	case code == 202:
 		return event.Receipt{State: event.Accepted}, nil
 	case code/100 == 2:

@@ -45,6 +45,7 @@ func (h *host) count() int {
 }
 
 func (h *host) Check(context.Context, event.Address, event.Address) error { return nil }
+func (h *host) Told(context.Context, event.Address, event.Report) error   { return nil }
 func (h *host) Registered(a event.Address)                                { h.registered <- a }
 
 // edge starts one and returns its addresses by network.

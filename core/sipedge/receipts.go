@@ -1,0 +1,205 @@
+package sipedge
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime/quotedprintable"
+	"strings"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/content/cpim"
+	"parley.im/plugins/content/imdn"
+)
+
+// understood are the CPIM headers that a message may require (RFC 3862,
+// section 4.7).
+var understood = []string{
+	"From", "To", "cc", "DateTime", "Subject", "NS", "Require",
+	imdn.MessageID, imdn.Disposition, "Original-To", "IMDN-Record-Route", "IMDN-Route",
+}
+
+// unwrap takes the CPIM wrapper off a message: what it says of the message
+// goes into the envelope, and its content becomes the content. Who sends it is
+// known from the credentials, so its From says nothing.
+func unwrap(in *event.Inbound) error {
+	if bareType(in.MediaType) != cpim.MediaType {
+		return nil
+	}
+	m, err := cpim.Parse(in.Data)
+	if err != nil {
+		return err
+	}
+	if unknown := m.Required(understood...); len(unknown) > 0 {
+		return fmt.Errorf("cpim: header %s is required and not known here", plain(unknown[0], 80))
+	}
+	body, err := decoded(m)
+	if err != nil {
+		return err
+	}
+	id, asks := imdn.Request(m)
+	if id != "" {
+		in.MessageID, in.Wants = id, states(asks)
+		in.ID = event.InboundID(event.BuiltinSIP, string(in.Sender), string(in.Recipient), "imdn", id)
+	}
+	if t, err := time.Parse(time.RFC3339Nano, m.Value("", "DateTime")); err == nil && in.Sent.IsZero() {
+		in.Sent = t.UTC()
+	}
+	if s := plain(m.Value("", "Subject"), maxTitle); s != "" {
+		in.Title = s
+	}
+	in.MediaType = m.Content("Content-Type")
+	if in.MediaType == "" || checkType(in.MediaType) != nil {
+		in.MediaType = "text/plain"
+	}
+	in.Data = body
+	return nil
+}
+
+// decoded returns the content without its transfer encoding, of which SIP has
+// no need.
+func decoded(m cpim.Message) ([]byte, error) {
+	var r io.Reader
+	switch strings.ToLower(m.Content("Content-Transfer-Encoding")) {
+	case "", "7bit", "8bit", "binary":
+		return bytes.Clone(m.Body), nil
+	case "base64":
+		r = base64.NewDecoder(base64.StdEncoding, bytes.NewReader(m.Body))
+	case "quoted-printable":
+		r = quotedprintable.NewReader(bytes.NewReader(m.Body))
+	default:
+		return nil, fmt.Errorf("cpim: transfer encoding %q", plain(m.Content("Content-Transfer-Encoding"), 40))
+	}
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("cpim: content: %w", err)
+	}
+	return body, nil
+}
+
+// asked are the states that a sender can ask to be told of.
+var asked = map[imdn.Ask]event.State{
+	imdn.Processing: event.Accepted, imdn.Positive: event.Delivered, imdn.Display: event.Displayed, imdn.Negative: event.Failed,
+}
+
+func states(asks []imdn.Ask) (list []event.State) {
+	for _, a := range asks {
+		list = append(list, asked[a])
+	}
+	return list
+}
+
+func bareType(mediaType string) string {
+	t, _, _ := strings.Cut(mediaType, ";")
+	return strings.ToLower(strings.TrimSpace(t))
+}
+
+// signal takes what phones send by themselves. Only a notice about one of our
+// messages is used; it never causes another message. Nothing that is wrong with
+// it is told: a phone that is refused may give up the texts that follow.
+func (e *Edge) signal(ctx context.Context, r request, in event.Inbound) answer {
+	if bareType(in.MediaType) == imdn.MediaType {
+		if err := e.notified(ctx, r, in); err != nil {
+			e.log.Debug("notice from a phone not used", "sender", in.Sender, "error", err)
+		}
+	}
+	return say(202, "Accepted")
+}
+
+// told are the statuses that say something about one of our messages.
+var told = map[imdn.Status]event.State{imdn.Delivered: event.Delivered, imdn.Displayed: event.Displayed, imdn.Failed: event.Failed}
+
+func (e *Edge) notified(ctx context.Context, r request, in event.Inbound) error {
+	data, err := inflated(r, in.Data)
+	if err != nil {
+		return err
+	}
+	n, err := imdn.Parse(data)
+	if err != nil {
+		return err
+	}
+	state, ok := told[n.Status]
+	if !ok {
+		return fmt.Errorf("status %s", n.Status)
+	}
+	return e.host.Told(ctx, in.Sender, event.Report{Outbound: n.MessageID, State: state, Time: in.Time, Detail: "the phone says that it failed"})
+}
+
+// inflated undoes the compression that Linphone gives its notices.
+func inflated(r request, data []byte) ([]byte, error) {
+	coding := strings.ToLower(strings.TrimSpace(r.value("Content-Encoding", "e")))
+	switch coding {
+	case "", "identity":
+		return data, nil
+	case "deflate":
+	default:
+		return nil, fmt.Errorf("content encoding %q", plain(coding, 40))
+	}
+	z, err := zlib.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	out, err := io.ReadAll(io.LimitReader(z, imdn.MaxSize+1))
+	if err == nil && len(out) > imdn.MaxSize {
+		err = errors.New("too large when decompressed")
+	}
+	return out, err
+}
+
+// receipts are the kinds and statuses that tell a state.
+var receipts = map[event.State]imdn.Notification{
+	event.Accepted:  {Kind: imdn.Processed, Status: imdn.Handled},
+	event.Delivered: {Kind: imdn.Delivery, Status: imdn.Delivered},
+	event.Displayed: {Kind: imdn.Displaying, Status: imdn.Displayed},
+	event.Failed:    {Kind: imdn.Delivery, Status: imdn.Failed},
+}
+
+// receipt makes a delivery of kind status the notification that its sender had
+// asked for (RFC 5438, section 7).
+func receipt(d event.Delivery) (event.Delivery, error) {
+	n := receipts[d.State]
+	n.MessageID, n.DateTime, n.Recipient = d.MessageID, d.Sent, string(d.From)
+	return wrap(d, cpim.Message{
+		MIME: []cpim.Header{{Name: "Content-Type", Value: imdn.MediaType}, {Name: "Content-Disposition", Value: "notification"}},
+		Body: n.XML(),
+	})
+}
+
+// wrapped asks the phone to tell when it has shown the message.
+func wrapped(d event.Delivery) (event.Delivery, error) {
+	return wrap(d, cpim.Message{
+		MIME: []cpim.Header{{Name: "Content-Type", Value: d.MediaType}},
+		Body: d.Data,
+	}, imdn.Display)
+}
+
+// wrap puts a message into CPIM. Its Message-ID is the delivery's id, by which
+// a notice about it is known.
+func wrap(d event.Delivery, m cpim.Message, asks ...imdn.Ask) (event.Delivery, error) {
+	sent := d.Sent
+	if sent.IsZero() {
+		sent = time.Now()
+	}
+	m.Headers = append([]cpim.Header{
+		{Name: "From", Value: party(d.FromName, d.From)}, {Name: "To", Value: party("", d.Target)},
+		{Name: "DateTime", Value: sent.UTC().Format(time.RFC3339)},
+	}, imdn.Headers(d.ID, asks...)...)
+	var err error
+	d.Data, err = m.Bytes()
+	d.MediaType = cpim.MediaType
+	return d, err
+}
+
+// party is somebody in a CPIM header.
+func party(name string, a event.Address) string {
+	if name = plain(name, maxName); name == "" {
+		return "<" + string(a) + ">"
+	}
+	return `"` + strings.NewReplacer(`"`, "'").Replace(name) + `" <` + string(a) + ">"
+}
