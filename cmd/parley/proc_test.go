@@ -126,6 +126,13 @@ func (p *proc) saysAfter(n int, pattern string) []string {
 	}
 }
 
+// lineCount returns how many lines it has said.
+func (p *proc) lineCount() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.lines)
+}
+
 // count returns how many lines match.
 func (p *proc) count(pattern string) (n int) {
 	re := regexp.MustCompile(pattern)

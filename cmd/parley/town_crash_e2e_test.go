@@ -52,13 +52,6 @@ func (tn *town) settled(n int, connectors ...string) {
 	}
 }
 
-// lineCount returns how many lines the host has logged.
-func (tn *town) lineCount() int {
-	tn.mu.Lock()
-	defer tn.mu.Unlock()
-	return len(tn.lines)
-}
-
 // once checks that each network shows each of the rounds once. Mail has a
 // window: a mail whose answer was lost comes twice, with the same Message-ID.
 func (tn *town) once(t *testing.T, networks ...string) {

@@ -47,7 +47,7 @@ func unwrap(in *event.Inbound) error {
 		in.MessageID, in.Wants = id, states(asks)
 		in.ID = event.InboundID(event.BuiltinSIP, string(in.Sender), string(in.Recipient), "imdn", id)
 	}
-	if t, err := time.Parse(time.RFC3339Nano, m.Value("", "DateTime")); err == nil && in.Sent.IsZero() {
+	if t, err := time.Parse(time.RFC3339Nano, m.Value("", "DateTime")); err == nil {
 		in.Sent = t.UTC()
 	}
 	if s := plain(m.Value("", "Subject"), maxTitle); s != "" {
