@@ -67,7 +67,9 @@ func (l *lane) offer(ctx context.Context, m *bus.Message, o event.Outbound) erro
 	if l.evicted {
 		return errEvicted
 	}
-	fresh := m.Seq > l.s.start && !m.Redelivered
+	// A server that was killed may have forgotten what it had offered: what
+	// comes again is not marked so.
+	fresh := m.Seq > max(l.s.start, l.s.pos.Load()) && !m.Redelivered
 	if err := l.load(ctx, fresh); err != nil {
 		return err
 	}

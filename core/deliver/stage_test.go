@@ -759,3 +759,36 @@ func TestAReportComesLater(t *testing.T) {
 		}
 	}
 }
+
+// A NATS server that was killed may offer messages again without saying so,
+// and the lane may have been forgotten by then.
+func TestWhatIsOfferedAgainUnmarkedIsNotDeliveredAgain(t *testing.T) {
+	f := newFar(nil)
+	b := newBench(t, f, nil)
+	b.message("m1", "c", "x")
+	b.message("m2", "c", "x")
+	f.sees(t, 2)
+	b.books(Account{Taken: 2, Delivered: 2})
+	other, err := b.bus.Consume(t.Context(), bus.ConsumeConfig{Name: "other", Stream: bus.Outbounds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	m, err := other.Next(t.Context())
+	if err != nil || m.Redelivered {
+		t.Fatalf("%+v %v", m, err)
+	}
+	b.until("the lane is forgotten", func() bool {
+		if l := b.stage.lane("c-x", "far:x"); l != nil {
+			b.stage.forget(l)
+		}
+		b.stage.mu.Lock()
+		defer b.stage.mu.Unlock()
+		return b.stage.lanes["c-x"] == nil
+	})
+	if err := b.stage.offer(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	b.message("m3", "c", "x")
+	want(t, f.sees(t, 3), []string{"m1", "m2", "m3"})
+}
