@@ -117,6 +117,7 @@ type Bus struct {
 	space   *space
 	health  *health
 	media   *Media
+	readers readers
 
 	bucketsMu sync.Mutex
 	buckets   map[string]*Bucket
@@ -187,6 +188,7 @@ func (b *Bus) connect() error {
 				b.log.Warn("bus: connection lost", "error", err)
 			}
 		}),
+		nats.ReconnectHandler(func(*nats.Conn) { b.readers.again() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("bus: connection error", "error", err)
 		}),

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"parley.im/bus"
 	"parley.im/bus/bustest"
 )
@@ -201,4 +204,71 @@ func natsURL(file string) (string, error) {
 		return "", fmt.Errorf("no port in %s", text)
 	}
 	return ports.Nats[0], nil
+}
+
+// What was on its way to the reader and never came is offered again before
+// anything newer, not after AckWait.
+func TestAMessageLostOnItsWayKeepsItsPlace(t *testing.T) {
+	url := startServer(t, buildServer(t))
+	b := open(t, bus.Config{URL: url, TrustSync: true, Replicas: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	k, err := b.Consume(ctx, bus.ConsumeConfig{Name: "route", Stream: bus.Inbounds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	put := func(n int) {
+		t.Helper()
+		if _, err := b.Publish(ctx, bustest.Inbound("sip", "l1", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func() *bus.Message {
+		t.Helper()
+		m, err := k.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	put(1)
+	_ = next().Ack()
+
+	nc, err := nats.Connect(url) // somebody else takes what comes next
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief, err := js.Consumer(ctx, string(bus.Inbounds), "route")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for stolen, n := false, 2; !stolen; n++ {
+		put(n)
+		batch, err := thief.Fetch(1, jetstream.FetchMaxWait(50*time.Millisecond))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range batch.Messages() {
+			stolen = true
+		}
+		if stolen {
+			put(n + 1)
+			for want := uint64(2); want <= uint64(n+1); want++ {
+				m := next()
+				for m.Seq < want { // it may come again
+					m = next()
+				}
+				if m.Seq != want {
+					t.Fatalf("after the loss of %d: got %d, want %d", n, m.Seq, want)
+				}
+				_ = m.Ack()
+			}
+		}
+	}
 }

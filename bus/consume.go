@@ -32,6 +32,7 @@ type Consumer struct {
 
 	mu     sync.Mutex
 	it     jetstream.MessagesContext
+	next   uint64 // number that the server gives its next message for this reader
 	closed bool
 }
 
@@ -56,20 +57,16 @@ func (b *Bus) Consume(ctx context.Context, c ConsumeConfig) (*Consumer, error) {
 		Durable: c.Name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: c.AckWait, MaxAckPending: c.MaxPending, MaxDeliver: -1, FilterSubject: filter,
 	}}
-	stream, err := b.stream(c.Stream)
-	if err == nil {
-		err = k.begin(ctx, stream)
-	}
-	if err == nil {
-		_, err = k.iterator(ctx)
-	}
-	if err != nil {
+	if _, err := k.iterator(ctx); err != nil {
 		return nil, fmt.Errorf("consume %s: %w", c.Name, err)
 	}
+	b.readers.add(k)
 	return k, nil
 }
 
-// iterator returns the running iterator, made anew when the last one broke.
+// iterator returns the running iterator. When the last one broke it begins
+// anew: what was on its way then would come again only after AckWait, behind
+// newer messages.
 func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,17 +80,77 @@ func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, err
 	if err != nil {
 		return nil, err
 	}
+	if err := c.begin(ctx, stream); err != nil {
+		return nil, err
+	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	k, err := stream.CreateOrUpdateConsumer(ctx, c.cfg)
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	c.next = 1
 	c.it, err = k.Messages(jetstream.PullMaxMessages(c.prefetch), jetstream.PullExpiry(10*time.Second))
 	return c.it, unavailable(err)
 }
 
 var errConsumerClosed = errors.New("the consumer is closed")
+
+// follows tells whether a message is the one that the server sent after the
+// last: if not, one was lost on its way.
+func (c *Consumer) follows(it jetstream.MessagesContext, m jetstream.Msg) (bool, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.it != it || meta.Sequence.Consumer != c.next {
+		return false, nil
+	}
+	c.next++
+	return true, nil
+}
+
+// again has the reader begin anew: the connection was lost, and with it perhaps
+// messages.
+func (c *Consumer) again() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.it != nil {
+		c.it.Stop()
+	}
+}
+
+// readers are the consumers of a bus.
+type readers struct {
+	mu  sync.Mutex
+	all map[*Consumer]bool
+}
+
+func (r *readers) add(c *Consumer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == nil {
+		r.all = map[*Consumer]bool{}
+	}
+	r.all[c] = true
+}
+
+func (r *readers) remove(c *Consumer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, c)
+}
+
+// again has all of them begin anew.
+func (r *readers) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.all {
+		c.again()
+	}
+}
 
 // drop forgets an iterator that broke.
 func (c *Consumer) drop(it jetstream.MessagesContext) {
@@ -108,14 +165,19 @@ func (c *Consumer) drop(it jetstream.MessagesContext) {
 // Next returns the next message in stream order; it blocks until there is one.
 // It survives reconnections; only the end of ctx or of the consumer ends it
 // with an error. A message that was handed out before and not acknowledged in
-// time comes again, with Redelivered set.
+// time comes again, with Redelivered set. After a connection was lost
+// everything that was not acknowledged comes again, in stream order, before
+// anything newer.
 func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 	for {
 		it, err := c.iterator(ctx)
 		if err == nil {
 			var m jetstream.Msg
 			if m, err = it.Next(jetstream.NextContext(ctx)); err == nil {
-				return newMessage(m)
+				var ok bool
+				if ok, err = c.follows(it, m); ok {
+					return newMessage(m)
+				}
 			}
 		}
 		switch {
@@ -142,6 +204,7 @@ func (c *Consumer) Close() error {
 	it := c.it
 	c.closed, c.it = true, nil
 	c.mu.Unlock()
+	c.bus.readers.remove(c)
 	if it == nil {
 		return nil
 	}

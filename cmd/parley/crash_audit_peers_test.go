@@ -44,10 +44,11 @@ func (s *scene) audit() (stop func() (times int)) {
 	}
 }
 
-func (s *scene) metrics(ctx context.Context) (string, error) {
+// metrics returns the host's figures.
+func (b *bridge) metrics(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at(s.web)+"/metrics", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at(b.web)+"/metrics", nil)
 	if err != nil {
 		return "", err
 	}

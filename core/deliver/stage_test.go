@@ -765,17 +765,21 @@ func TestAReportComesLater(t *testing.T) {
 func TestWhatIsOfferedAgainUnmarkedIsNotDeliveredAgain(t *testing.T) {
 	f := newFar(nil)
 	b := newBench(t, f, nil)
+	b.message("m0", "d", "y") // the stage runs
+	f.sees(t, 1)
 	b.message("m1", "c", "x")
 	b.message("m2", "c", "x")
-	f.sees(t, 2)
-	b.books(Account{Taken: 2, Delivered: 2})
+	b.books(Account{Taken: 3, Delivered: 3})
 	other, err := b.bus.Consume(t.Context(), bus.ConsumeConfig{Name: "other", Stream: bus.Outbounds})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
 	m, err := other.Next(t.Context())
-	if err != nil || m.Redelivered {
+	if err == nil {
+		m, err = other.Next(t.Context())
+	}
+	if err != nil || m.Redelivered || m.Seq != 2 {
 		t.Fatalf("%+v %v", m, err)
 	}
 	b.until("the lane is forgotten", func() bool {
@@ -790,5 +794,5 @@ func TestWhatIsOfferedAgainUnmarkedIsNotDeliveredAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.message("m3", "c", "x")
-	want(t, f.sees(t, 3), []string{"m1", "m2", "m3"})
+	want(t, f.sees(t, 4), []string{"m0", "m1", "m2", "m3"})
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"parley.im/bus/event"
-	"parley.im/plugins/sdk"
 )
 
 // Deliver keeps a message and shows it to the open pages, or changes the mark
@@ -26,7 +24,9 @@ func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receip
 	return event.Receipt{}, event.Permanent(fmt.Errorf("the web chat does not take messages of kind %q", d.Kind))
 }
 
-// Find tells what an earlier Deliver of d has stored.
+// Find tells whether an earlier Deliver of d is known to have stored and shown
+// the message. One that may have stored it, and could not say so, is made up
+// for by another Deliver: it stores the same message.
 func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (event.Receipt, bool, error) {
 	if d.Kind == event.KindStatus {
 		return event.Receipt{}, false, nil // a mark set twice is a mark set once
@@ -35,13 +35,14 @@ func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (ev
 	if err != nil || !found {
 		return event.Receipt{}, false, err
 	}
-	if !place.Done {
-		_, err = c.host.State().Get(ctx, messageKey(place.Conv, place.Seq))
+	if place.Done {
+		return receipt(d), true, nil
 	}
-	if errors.Is(err, sdk.ErrNotFound) {
-		return event.Receipt{}, false, nil
+	m, err := c.store.get(ctx, place.Conv, place.Seq)
+	if err != nil || m == nil {
+		return event.Receipt{}, false, err
 	}
-	return receipt(d), err == nil, err
+	return receipt(d), true, nil
 }
 
 // receipt names a thread only at a desk: elsewhere a conversation has the place

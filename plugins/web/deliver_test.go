@@ -164,7 +164,11 @@ func TestDeliveryRepeatedAfterUnknownWrite(t *testing.T) {
 			t.Fatalf("write %d: no error", write)
 		}
 		s.revive()
-		c.deliver(from(alice, "web:room/lobby", "d1", "once"))
+		d := from(alice, "web:room/lobby", "d1", "once")
+		if _, found, err := c.Find(t.Context(), d, time.Now()); err != nil || found {
+			t.Errorf("write %d: found is %v, %v, but no page shows it", write, found, err)
+		}
+		c.deliver(d)
 		if m := parse[message](t, page.until("message").data); m.Text != "once" {
 			t.Errorf("write %d: shown %+v", write, m)
 		}
