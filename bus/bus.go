@@ -183,6 +183,7 @@ func (b *Bus) open(ctx context.Context) error {
 func (b *Bus) connect() error {
 	options := []nats.Option{
 		nats.Name("parley"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				b.log.Warn("bus: connection lost", "error", err)
