@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"parley.im/bus"
@@ -144,6 +145,9 @@ func (h *Host) route(ctx context.Context) error {
 	defer c.Close()
 	q := newQueues(maxRouting)
 	defer q.wait()
+	if !h.insist(ctx, "set aside", func() error { return h.takeUp(ctx) }) {
+		return nil
+	}
 	var last uint64 // sequence: what comes again is in the books already
 	for {
 		m, err := c.Next(ctx)
@@ -157,7 +161,11 @@ func (h *Host) route(ctx context.Context) error {
 		last = max(last, m.Seq)
 		in, ok := m.Event.(event.Inbound)
 		if !ok {
-			h.Log.Error("passed over an event that this version does not understand; it stays in the stream", "sequence", m.Seq, "err", m.Err)
+			h.Log.Error("set aside an event that this version does not understand; a newer one routes it at its start", "sequence", m.Seq, "err", m.Err)
+			if !h.insist(ctx, strconv.FormatUint(m.Seq, 10), func() error { return h.setAside(ctx, m.Seq) }) {
+				return nil
+			}
+			_ = m.Ack()
 			if fresh {
 				h.books.enter("", func(a *account) { a.taken++; a.kept++ })
 			}
