@@ -193,6 +193,7 @@ func FuzzNotice(f *testing.F) {
 	f.Add("a\r\nStatus: 2.0.0\r\n\r\nAction: delivered", "mailto:b@c.d", "<m@x> a\r\nb@bridge.test", "\r\n")
 	f.Add("mailto:b@c.d: 5.1.1 =?utf-8?q?=0D=0A?= ü\u2028", "mailto:ü+\\@c.d", "<m@x> \"a b\"+"+someToken+"@bridge.test", "")
 	f.Add("--\r\n\r\n--x--\r\nFrom x \xff\x00", "mailto:%0d%0a@c.d", "", strings.Repeat("a", tokenLength))
+	f.Add(strings.Repeat("long ü ", 500), "sip:"+strings.Repeat("a", 300), "<m1@x> "+strings.Repeat("a", 300)+"@bridge.test", "")
 	f.Fuzz(func(t *testing.T, text, sender, reply, anchor string) {
 		d := failed(text)
 		d.Sender, d.InReplyTo, d.Anchor = event.Address(sender), reply, anchor
