@@ -157,6 +157,9 @@ func TestPeerMailFailuresAreTold(t *testing.T) {
 	if !strings.Contains(told.text, "603") || told.GetHeader("Auto-Submitted") != "auto-replied" {
 		t.Errorf("carol is told by %q (Auto-Submitted: %s)", told.text, told.GetHeader("Auto-Submitted"))
 	}
+	if kind := told.GetHeader("Content-Type"); !strings.HasPrefix(kind, "multipart/report;") || told.GetHeader("Return-Path") != "<>" {
+		t.Errorf("it is %s from %s", kind, told.GetHeader("Return-Path"))
+	}
 
 	// The mail server tells what the bridge has refused.
 	carol.write("nobody@bridge.mail.test", "To nobody", "take this too")

@@ -22,6 +22,8 @@ func (l *letter) automatic(n names, nullSender bool) string {
 		return "a report"
 	case l.looped(n):
 		return "it was sent here"
+	case err == nil && strings.HasPrefix(strings.ToLower(from), "mailer-daemon@"):
+		return "a mail server wrote it"
 	case err == nil && n.owns(from):
 		return "it says it was written here"
 	}

@@ -64,30 +64,6 @@ func (n names) message(d event.Delivery, text string) (outgoing, error) {
 	return m, err
 }
 
-// notice makes the mail that tells somebody that a message of theirs failed.
-// It is never answered and never comes back (RFC 3834, section 5; RFC 5321,
-// section 4.5.5).
-func (n names) notice(d event.Delivery, text string) (outgoing, error) {
-	m, h, err := n.begin(d)
-	if err != nil {
-		return m, err
-	}
-	from := n.local + "@" + n.host
-	if isToken(d.Anchor, tokenLength) {
-		from = n.reply(n.local, d.Anchor)
-	}
-	h.Set("From", mailboxOf("Parley", from))
-	h.SetSubject("Not delivered")
-	h.Set("Auto-Submitted", "auto-replied")
-	root := ""
-	if isToken(d.Anchor, tokenLength) {
-		root = d.Anchor
-	}
-	n.thread(h, root, d.InReplyTo)
-	m.data, err = finish(h, "Your message was not delivered.\n\n"+text+"\n")
-	return m, err
-}
-
 // begin fills in what all mails have.
 func (n names) begin(d event.Delivery) (outgoing, *mail.Header, error) {
 	h := &mail.Header{}

@@ -178,6 +178,13 @@ func TestLoops(t *testing.T) {
 			t.Errorf("answer %d, %d messages", code, len(w.host.Inbounds()))
 		}
 	})
+	t.Run("an old mail server", func(t *testing.T) {
+		w := open(t, mailtest.Options{}, nil)
+		m := strings.Replace(fromBob(answerTo, "unknown user"), "Bob <bob@", "Mail Delivery Subsystem <MAILER-DAEMON@", 1)
+		if code := w.arrives(answerTo, m); code != 250 || len(w.host.Inbounds()) != 0 {
+			t.Errorf("answer %d, %d messages", code, len(w.host.Inbounds()))
+		}
+	})
 	t.Run("our own mail", func(t *testing.T) {
 		w := open(t, mailtest.Options{}, nil)
 		_, m := w.sent(hello("hi"))
