@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,7 +59,7 @@ type Config struct {
 	IDs         int           // most ids in the id index; 0 means 2,000,000
 	IDAge       time.Duration // oldest id in the id index; 0 means 24 h
 	Reserve     int64         // free bytes on the disk below which Inbound is refused; 0 means 64 MiB
-	StreamBytes int64         // size limit of each stream; 0 means none
+	StreamBytes int64         // size limit of the stream of Inbounds; 0 means none
 	Listen      string        // host:port for subscribers of the embedded server; empty means no port, port 0 any
 	TLS         TLS           // of Listen; the zero value means none
 	Subscribers []Subscriber  // who may read the bus from outside
@@ -117,6 +118,7 @@ type Bus struct {
 	space   *space
 	health  *health
 	media   *Media
+	crowded atomic.Pointer[Stream] // the stream that holds too much, if one does
 
 	bucketsMu sync.Mutex
 	buckets   map[string]*Bucket

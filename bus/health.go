@@ -161,7 +161,7 @@ func (b *Bus) Healthy(ctx context.Context) error {
 	if err := b.health.now(); err != nil {
 		return err
 	}
-	if err := b.space.check(); err != nil {
+	if err := b.room(); err != nil {
 		return err
 	}
 	return b.probe(ctx, attempt)

@@ -26,6 +26,7 @@ type StreamStats struct {
 type ConsumerStats struct {
 	Stream      Stream
 	Name        string
+	Acked       uint64 // every message of its up to this sequence is acknowledged
 	Pending     uint64 // messages it has not been handed
 	AckPending  int    // handed out, not acknowledged
 	Redelivered int    // of these, handed out again
@@ -55,7 +56,7 @@ func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 		consumers := b.streams[s].ListConsumers(ctx)
 		for c := range consumers.Info() {
 			st.Consumers = append(st.Consumers, ConsumerStats{
-				Stream: s, Name: c.Name, Pending: c.NumPending, AckPending: c.NumAckPending, Redelivered: c.NumRedelivered,
+				Stream: s, Name: c.Name, Acked: c.AckFloor.Stream, Pending: c.NumPending, AckPending: c.NumAckPending, Redelivered: c.NumRedelivered,
 			})
 		}
 		if err := consumers.Err(); err != nil {
