@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Stats is what the bus holds at one time.
@@ -19,7 +20,8 @@ type StreamStats struct {
 	Stream      Stream
 	Messages    uint64
 	Bytes       uint64
-	First, Last uint64 // sequences
+	First, Last uint64    // sequences
+	Oldest      time.Time // when the first was stored; zero if there is none
 }
 
 // ConsumerStats is how far one consumer has come.
@@ -51,7 +53,7 @@ func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 		}
 		st.Streams = append(st.Streams, StreamStats{
 			Stream: s, Messages: info.State.Msgs, Bytes: info.State.Bytes,
-			First: info.State.FirstSeq, Last: info.State.LastSeq,
+			First: info.State.FirstSeq, Last: info.State.LastSeq, Oldest: info.State.FirstTime,
 		})
 		consumers := b.streams[s].ListConsumers(ctx)
 		for c := range consumers.Info() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,6 +20,7 @@ const (
 	// clockJump is how far the times of an Outbound and of what became of it
 	// may be out of order.
 	clockJump = 2 * time.Hour
+	trimLimit = time.Minute // for one stream
 )
 
 // Keep says what a Trim leaves in the log.
@@ -29,8 +31,8 @@ type Keep struct {
 	Dead     time.Duration // and dead letters
 	Bytes    int64         // a stream near this size loses its oldest events before their time; 0: no limit
 	// Held returns the lowest sequence of an Outbound that is acknowledged and
-	// yet unsettled, 0 if there is none. It is asked after the consumers. Nil
-	// means none.
+	// yet unsettled, 0 if there is none. It is asked after the consumers, and
+	// only if there is something to remove. Nil means none.
 	Held func(ctx context.Context) (uint64, error)
 }
 
@@ -49,25 +51,16 @@ type Trimmed struct {
 // an error.
 func (b *Bus) Trim(ctx context.Context, keep Keep) ([]Trimmed, error) {
 	var done []Trimmed
-	open := uint64(0) // the lowest unsettled Outbound
-	for _, s := range []Stream{Outbounds, Inbounds, Statuses, Deads} {
-		floor, err := b.floor(ctx, s)
-		if err == nil && s == Outbounds && keep.Held != nil {
-			var held uint64
-			if held, err = keep.Held(ctx); held > 0 {
-				floor = min(floor, held)
-			}
+	open := sync.OnceValues(func() (uint64, error) { return b.unsettled(ctx, keep) })
+	for _, s := range Streams() {
+		floor := func() (uint64, error) { return b.floor(ctx, s) }
+		switch s {
+		case Outbounds:
+			floor = open
+		case Statuses:
+			floor = func() (uint64, error) { return b.statusFloor(ctx, open) }
 		}
-		if s == Outbounds {
-			open = floor
-		}
-		if err == nil && s == Statuses {
-			floor, err = b.statusFloor(ctx, floor, open)
-		}
-		var t Trimmed
-		if err == nil {
-			t, err = b.trim(ctx, s, keep, floor)
-		}
+		t, err := b.trim(ctx, s, keep, floor)
 		if err != nil {
 			return done, fmt.Errorf("trim %s: %w", s, unavailable(err))
 		}
@@ -100,8 +93,8 @@ func (b *Bus) room() error {
 }
 
 // trim removes what of s lies before floor and before its time.
-func (b *Bus) trim(ctx context.Context, s Stream, keep Keep, floor uint64) (Trimmed, error) {
-	ctx, cancel := bounded(ctx)
+func (b *Bus) trim(ctx context.Context, s Stream, keep Keep, floor func() (uint64, error)) (Trimmed, error) {
+	ctx, cancel := context.WithTimeout(ctx, trimLimit)
 	defer cancel()
 	t := Trimmed{Stream: s}
 	info, err := b.streams[s].Info(ctx)
@@ -122,7 +115,14 @@ func (b *Bus) trim(ctx context.Context, s Stream, keep Keep, floor uint64) (Trim
 		}
 		cut = max(cut, min(n, young))
 	}
-	if cut = min(cut, floor); cut > st.FirstSeq && st.Msgs > 0 {
+	if cut > st.FirstSeq && st.Msgs > 0 {
+		limit, err := floor()
+		if err != nil {
+			return t, err
+		}
+		cut = min(cut, limit)
+	}
+	if cut > st.FirstSeq && st.Msgs > 0 {
 		if err := b.streams[s].Purge(ctx, jetstream.WithPurgeSequence(cut)); err != nil {
 			return t, err
 		}
@@ -148,9 +148,30 @@ func crowd(st jetstream.StreamState, limit int64) uint64 {
 	return st.FirstSeq + 1 + uint64(surplus*float64(st.LastSeq-st.FirstSeq+1))
 }
 
+// unsettled returns the lowest unsettled Outbound.
+func (b *Bus) unsettled(ctx context.Context, keep Keep) (uint64, error) {
+	floor, err := b.floor(ctx, Outbounds)
+	if err != nil || keep.Held == nil {
+		return floor, err
+	}
+	held, err := keep.Held(ctx)
+	if held > 0 {
+		floor = min(floor, held)
+	}
+	return floor, err
+}
+
 // statusFloor keeps the Statuses that tell how far a lane with an unsettled
 // Outbound was settled: they are younger than that Outbound.
-func (b *Bus) statusFloor(ctx context.Context, floor, open uint64) (uint64, error) {
+func (b *Bus) statusFloor(ctx context.Context, outbounds func() (uint64, error)) (uint64, error) {
+	floor, err := b.floor(ctx, Statuses)
+	if err != nil {
+		return 0, err
+	}
+	open, err := outbounds()
+	if err != nil {
+		return 0, err
+	}
 	r, err := b.raw(ctx, Outbounds, open)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return floor, nil
