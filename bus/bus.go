@@ -118,6 +118,7 @@ type Bus struct {
 	space   *space
 	health  *health
 	media   *Media
+	mending sync.Mutex             // held while the embedded server is opened anew
 	crowded atomic.Pointer[Stream] // the stream that holds too much, if one does
 
 	bucketsMu sync.Mutex

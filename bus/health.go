@@ -120,6 +120,8 @@ func (b *Bus) tend(ctx context.Context) {
 
 // recover opens the store anew once its disk takes writes again.
 func (b *Bus) recover(ctx context.Context) error {
+	b.mending.Lock()
+	defer b.mending.Unlock()
 	if b.cfg.Durability == Memory {
 		return b.probe(ctx, patience) // a new server would have forgotten everything
 	}

@@ -45,7 +45,7 @@ func walk(ctx context.Context, stream jetstream.Stream, cfg jetstream.OrderedCon
 	if err != nil || info.State.Msgs == 0 {
 		return err
 	}
-	if at := cfg.OptStartTime; at != nil && info.State.LastTime.Before(*at) {
+	if at := cfg.OptStartTime; at != nil && !info.State.LastTime.IsZero() && info.State.LastTime.Before(*at) {
 		return nil
 	}
 	c, err := stream.OrderedConsumer(ctx, cfg)
