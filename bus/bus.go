@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,7 +59,7 @@ type Config struct {
 	IDs         int           // most ids in the id index; 0 means 2,000,000
 	IDAge       time.Duration // oldest id in the id index; 0 means 24 h
 	Reserve     int64         // free bytes on the disk below which Inbound is refused; 0 means 64 MiB
-	StreamBytes int64         // size limit of each stream; 0 means none
+	StreamBytes int64         // size limit of the stream of Inbounds; 0 means none
 	Listen      string        // host:port for subscribers of the embedded server; empty means no port, port 0 any
 	TLS         TLS           // of Listen; the zero value means none
 	Subscribers []Subscriber  // who may read the bus from outside
@@ -117,7 +118,9 @@ type Bus struct {
 	space   *space
 	health  *health
 	media   *Media
-	readers readers
+	reading reading
+	mending sync.Mutex             // held while the embedded server is opened anew
+	crowded atomic.Pointer[Stream] // the stream that holds too much, if one does
 
 	bucketsMu sync.Mutex
 	buckets   map[string]*Bucket
@@ -183,13 +186,13 @@ func (b *Bus) open(ctx context.Context) error {
 func (b *Bus) connect() error {
 	options := []nats.Option{
 		nats.Name("parley"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
-		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				b.log.Warn("bus: connection lost", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { b.readers.again() }),
+		nats.ReconnectHandler(func(*nats.Conn) { b.reading.again() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("bus: connection error", "error", err)
 		}),

@@ -60,7 +60,7 @@ func (b *Bus) Consume(ctx context.Context, c ConsumeConfig) (*Consumer, error) {
 	if _, err := k.iterator(ctx); err != nil {
 		return nil, fmt.Errorf("consume %s: %w", c.Name, err)
 	}
-	b.readers.add(k)
+	b.reading.add(k)
 	return k, nil
 }
 
@@ -122,13 +122,13 @@ func (c *Consumer) again() {
 	}
 }
 
-// readers are the consumers of a bus.
-type readers struct {
+// reading are the consumers of a bus that are in use.
+type reading struct {
 	mu  sync.Mutex
 	all map[*Consumer]bool
 }
 
-func (r *readers) add(c *Consumer) {
+func (r *reading) add(c *Consumer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.all == nil {
@@ -137,14 +137,14 @@ func (r *readers) add(c *Consumer) {
 	r.all[c] = true
 }
 
-func (r *readers) remove(c *Consumer) {
+func (r *reading) remove(c *Consumer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.all, c)
 }
 
 // again has all of them begin anew.
-func (r *readers) again() {
+func (r *reading) again() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.all {
@@ -204,7 +204,7 @@ func (c *Consumer) Close() error {
 	it := c.it
 	c.closed, c.it = true, nil
 	c.mu.Unlock()
-	c.bus.readers.remove(c)
+	c.bus.reading.remove(c)
 	if it == nil {
 		return nil
 	}

@@ -124,6 +124,8 @@ func (b *Bus) tend(ctx context.Context) {
 
 // recover opens the store anew once its disk takes writes again.
 func (b *Bus) recover(ctx context.Context) error {
+	b.mending.Lock()
+	defer b.mending.Unlock()
 	if b.cfg.Durability == Memory {
 		return b.probe(ctx, patience) // a new server would have forgotten everything
 	}
@@ -165,7 +167,7 @@ func (b *Bus) Healthy(ctx context.Context) error {
 	if err := b.health.now(); err != nil {
 		return err
 	}
-	if err := b.space.check(); err != nil {
+	if err := b.room(); err != nil {
 		return err
 	}
 	return b.probe(ctx, attempt)

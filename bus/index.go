@@ -77,7 +77,7 @@ func (x *index) settle(s Stream, id string, seq uint64, err error) {
 	}
 }
 
-// load adds an id that the log already holds.
+// load adds an id that the log already holds, or has held: then seq is 0.
 func (x *index) load(s Stream, id string, seq uint64, at time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -85,7 +85,10 @@ func (x *index) load(s Stream, id string, seq uint64, at time.Time) {
 }
 
 func (x *index) add(s Stream, k idKey, seq uint64, at time.Time) {
-	if _, ok := x.stored[k]; ok {
+	if known, ok := x.stored[k]; ok {
+		if known == 0 {
+			x.stored[k] = seq
+		}
 		return
 	}
 	x.stored[k] = seq
@@ -148,8 +151,8 @@ func (q *queue) pop() aged {
 }
 
 // Stored tells whether an event with this id was stored within the reach of
-// the id index, and under which sequence of its stream. An id on its way
-// counts as not stored.
+// the id index, and under which sequence of its stream: 0 if it was trimmed
+// before the start. An id on its way counts as not stored.
 func (b *Bus) Stored(id string) (seq uint64, ok bool) { return b.ids.lookup(id) }
 
 // wait returns the outcome of a flight, or the end of ctx.

@@ -8,6 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+
+	"parley.im/bus/event"
 )
 
 // loadIDs fills the id index from the headers of what was stored within its
@@ -31,38 +33,29 @@ func (b *Bus) loadStream(ctx context.Context, s Stream) error {
 	if err != nil {
 		return err
 	}
-	if info.State.Msgs == 0 || info.State.LastTime.Before(since) {
-		return nil
-	}
 	cfg := jetstream.OrderedConsumerConfig{
 		HeadersOnly: true, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
 	}
 	if first := info.State.LastSeq - min(info.State.LastSeq, uint64(b.cfg.IDs)) + 1; info.State.Msgs > uint64(b.cfg.IDs) {
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, first
 	}
-	c, err := b.streams[s].OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	it, err := c.Messages(jetstream.PullMaxMessages(2048))
-	if err != nil {
-		return err
-	}
-	defer it.Stop()
-	for {
-		m, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return err
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
+	return walk(ctx, b.streams[s], cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		if id := m.Headers().Get(nats.MsgIdHdr); id != "" {
 			b.ids.load(s, id, meta.Sequence.Stream, meta.Timestamp)
 		}
-		if meta.Sequence.Stream >= info.State.LastSeq {
-			return nil
+		if s == Statuses {
+			b.loadSubject(m.Headers(), meta.Timestamp)
 		}
+		return true
+	})
+}
+
+// loadSubject loads the ids of the messages that a Status is about: they may
+// have been trimmed since.
+func (b *Bus) loadSubject(h nats.Header, at time.Time) {
+	e, err := decode(h, nil)
+	if st, ok := e.(event.Status); ok && err == nil {
+		b.ids.load(Statuses, st.Inbound, 0, at) // in the order of the Statuses
+		b.ids.load(Statuses, st.Outbound, 0, at)
 	}
 }

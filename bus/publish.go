@@ -90,7 +90,7 @@ func (b *Bus) prepare(ctx context.Context, s Stream, e event.Event) (*nats.Msg, 
 		return nil, err
 	}
 	if s == Inbounds {
-		if err := b.space.check(); err != nil {
+		if err := b.room(); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Stats is what the bus holds at one time.
@@ -19,13 +20,15 @@ type StreamStats struct {
 	Stream      Stream
 	Messages    uint64
 	Bytes       uint64
-	First, Last uint64 // sequences
+	First, Last uint64    // sequences
+	Oldest      time.Time // when the first was stored; zero if there is none
 }
 
 // ConsumerStats is how far one consumer has come.
 type ConsumerStats struct {
 	Stream      Stream
 	Name        string
+	Acked       uint64 // every message of its up to this sequence is acknowledged
 	Pending     uint64 // messages it has not been handed
 	AckPending  int    // handed out, not acknowledged
 	Redelivered int    // of these, handed out again
@@ -50,12 +53,12 @@ func (b *Bus) Stats(ctx context.Context) (Stats, error) {
 		}
 		st.Streams = append(st.Streams, StreamStats{
 			Stream: s, Messages: info.State.Msgs, Bytes: info.State.Bytes,
-			First: info.State.FirstSeq, Last: info.State.LastSeq,
+			First: info.State.FirstSeq, Last: info.State.LastSeq, Oldest: info.State.FirstTime,
 		})
 		consumers := b.streams[s].ListConsumers(ctx)
 		for c := range consumers.Info() {
 			st.Consumers = append(st.Consumers, ConsumerStats{
-				Stream: s, Name: c.Name, Pending: c.NumPending, AckPending: c.NumAckPending, Redelivered: c.NumRedelivered,
+				Stream: s, Name: c.Name, Acked: c.AckFloor.Stream, Pending: c.NumPending, AckPending: c.NumAckPending, Redelivered: c.NumRedelivered,
 			})
 		}
 		if err := consumers.Err(); err != nil {

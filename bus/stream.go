@@ -91,7 +91,7 @@ func (b *Bus) createStreams(ctx context.Context) error {
 			Subjects:   []string{event.StoredPrefix + s.root() + ".>"},
 			Retention:  jetstream.LimitsPolicy,
 			Discard:    jetstream.DiscardNew,
-			MaxBytes:   max(b.cfg.StreamBytes, 0),
+			MaxBytes:   -1,
 			Storage:    b.storage(),
 			Replicas:   b.cfg.Replicas,
 			Duplicates: dedupeWindow,
@@ -101,8 +101,8 @@ func (b *Bus) createStreams(ctx context.Context) error {
 			AllowDirect:        b.cfg.Replicas == 1, // of several the leader answers: one that lags would hide a lane's newest
 			AllowAtomicPublish: true,
 		}
-		if cfg.MaxBytes == 0 {
-			cfg.MaxBytes = -1
+		if s == Inbounds && b.cfg.StreamBytes > 0 { // what is taken in must find room in the others
+			cfg.MaxBytes = b.cfg.StreamBytes
 		}
 		stream, err := b.js.CreateOrUpdateStream(ctx, cfg)
 		if err != nil {

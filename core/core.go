@@ -58,6 +58,7 @@ type Host struct {
 	draining   atomic.Bool
 	returned   atomic.Int64  // messages that went out from here and came back
 	books      books         // of the Inbounds
+	trimmed    tally         // events removed from the streams
 	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
 	signals    chan struct{} // a place for each signal that is being passed on
@@ -134,7 +135,7 @@ func openBus(ctx context.Context, c *config.Config, log *slog.Logger) (*bus.Bus,
 	return bus.Open(ctx, bus.Config{
 		Dir: c.Bus.Data, Durability: bus.Durability(c.Bus.Durability), URL: c.Bus.URL,
 		Credentials: c.Bus.Credentials, TrustSync: c.Bus.TrustSync, Replicas: c.Bus.Replicas,
-		Reserve: c.Bus.Reserve, IDs: c.Bus.Retention.IDs, Log: log,
+		Reserve: c.Bus.Reserve, IDs: c.Bus.Retention.IDs, StreamBytes: c.Bus.Retention.Size, Log: log,
 		Listen: c.Bus.Listen, TLS: bus.TLS(c.Bus.TLS), Subscribers: c.Bus.Readers(),
 	})
 }
@@ -212,6 +213,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 	if err := h.sip.Open(ctx); err != nil {
 		return err
 	}
+	s.start(ctx, "retention", h.retain)
 	s.start(ctx, "sip", h.edge.Run)
 	h.deliveries = s.start(ctx, "deliver", h.sip.Run)
 	for _, c := range h.now().connectors {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"parley.im/bus"
 	"parley.im/bus/event"
 	"parley.im/core/deliver"
 )
@@ -81,6 +82,8 @@ var (
 		"Events a consumer has not yet been offered, or not acknowledged.", []string{"consumer"}, nil)
 	returnedDesc = prometheus.NewDesc("parley_inbound_returned_total",
 		"Messages passed over because they went out from here.", nil, nil)
+	trimmedDesc = prometheus.NewDesc("parley_stream_trimmed_total",
+		"Events removed from the stream since the start because they were old, or it was near its size.", []string{"stream"}, nil)
 	idsDesc = prometheus.NewDesc("parley_bus_ids", "Ids in the index of stored events.", nil, nil)
 )
 
@@ -88,7 +91,7 @@ var (
 func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		settledDesc, retriesDesc, deadDesc, foundDesc, repeatsDesc, parkedDesc, heldDesc, circuitDesc,
-		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc, returnedDesc,
+		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc, returnedDesc, trimmedDesc,
 		inTakenDesc, inRoutedDesc, inRefusedDesc, inUnderWayDesc, inMissingDesc,
 		takenDesc, beforeDesc, keptDesc, asideDesc, missingDesc,
 	} {
@@ -108,6 +111,9 @@ func (f *figures) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(returnedDesc, prometheus.CounterValue, float64(f.h.returned.Load()))
 	for name, a := range f.h.books.read() {
 		a.collect(ch, name)
+	}
+	for _, s := range bus.Streams() {
+		ch <- prometheus.MustNewConstMetric(trimmedDesc, prometheus.CounterValue, float64(f.h.trimmed.of(s)), string(s))
 	}
 	f.bus(ch)
 }

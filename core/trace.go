@@ -90,7 +90,7 @@ func known(e event.Event, id string) (message string, ok bool) {
 		foreign = []string{e.NativeID}
 	case event.Status:
 		own = append(own, e.Outbound)
-		foreign = e.RemoteIDs
+		foreign = append([]string{e.NativeID}, e.RemoteIDs...)
 	case event.Dead:
 		own = append(own, e.ID)
 	}

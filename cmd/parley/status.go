@@ -81,6 +81,7 @@ type hostStatus struct {
 		Streams    []struct {
 			Stream          string
 			Messages, Bytes uint64
+			Oldest          time.Time
 		}
 		Consumers []struct {
 			Name    string
@@ -126,7 +127,11 @@ func (s hostStatus) print(out io.Writer, now time.Time) error {
 	}
 	fmt.Fprintln(out)
 	for _, st := range s.Bus.Streams {
-		fmt.Fprintf(w, "%s\t%d events\t%d KiB\n", plain(st.Stream), st.Messages, st.Bytes>>10)
+		since := ""
+		if st.Messages > 0 && !st.Oldest.IsZero() {
+			since = "since " + st.Oldest.Local().Format("2006-01-02 15:04")
+		}
+		fmt.Fprintf(w, "%s\t%d events\t%d KiB\t%s\n", plain(st.Stream), st.Messages, st.Bytes>>10, since)
 	}
 	return w.Flush()
 }

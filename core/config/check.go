@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 var (
@@ -56,6 +57,7 @@ func (r *reader) checkBus() {
 	if b.Replicas < 1 || b.Replicas > 5 {
 		r.problem("bus.replicas", "%d; give 1 to 5", b.Replicas)
 	}
+	r.checkRetention()
 	if b.Retention.IDs < 1000 {
 		r.problem("bus.retention.ids", "%d is too few to recognise repetitions; give 1000 at least", b.Retention.IDs)
 	}
@@ -77,6 +79,22 @@ func (r *reader) checkBus() {
 	_ = f.Close()
 	if b.URL == "" {
 		r.problem("bus.credentials", "is for external servers, and bus.url is empty; give both or none")
+	}
+}
+
+func (r *reader) checkRetention() {
+	k := r.c.Bus.Retention
+	if k.Age <= k.Expiry || k.Age <= day {
+		r.problem("bus.retention.age", "%s; give more than bus.retention.expiry (%s) and a day, so that what is waited for and repetitions are known", k.Age, k.Expiry)
+	}
+	if k.Bodies > k.Age {
+		r.problem("bus.retention.bodies", "%s is longer than bus.retention.age (%s); give less, or \"0\" for as long", k.Bodies, k.Age)
+	}
+	if k.Bodies > 0 && k.Bodies < time.Minute {
+		r.problem("bus.retention.bodies", "%s; give a minute at least", k.Bodies)
+	}
+	if k.Size > 0 && k.Size < 1<<20 {
+		r.problem("bus.retention.size", "%d bytes; give 1MiB at least, or \"0\" for no limit", k.Size)
 	}
 }
 

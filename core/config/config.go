@@ -57,6 +57,10 @@ type Subscriber struct {
 // Retention is the [bus.retention] table.
 type Retention struct {
 	Expiry time.Duration // a message fails when it was not delivered by then
+	Age    time.Duration // what is settled is kept this long
+	Bodies time.Duration // its body only this long; 0: as long as the rest
+	Dead   time.Duration // a dead letter is kept this long
+	Size   int64         // bytes of each stream; 0: no limit
 	IDs    int           // ids kept to recognise repetitions
 }
 
@@ -139,6 +143,8 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+const day = 24 * time.Hour
+
 // Default returns what an empty bridge.toml means. The shipped one says the same,
 // and adds accounts, a connector and routes to try things out with.
 func Default() *Config {
@@ -146,7 +152,7 @@ func Default() *Config {
 		Tracing: Tracing{Sample: 1},
 		Bus: Bus{
 			Data: "data", Durability: "fsync", Replicas: 3, Reserve: 64 << 20,
-			Retention: Retention{Expiry: 7 * 24 * time.Hour, IDs: 2_000_000},
+			Retention: Retention{Expiry: 7 * day, Age: 30 * day, Dead: 90 * day, IDs: 2_000_000},
 		},
 		SIP: SIP{
 			Domains: []string{"127.0.0.1", "localhost"},

@@ -89,6 +89,14 @@ func (r *reader) bus(t *table) {
 	t.size("reserve", &b.Reserve)
 	keep := t.table("retention")
 	keep.duration("expiry", &b.Retention.Expiry)
+	keep.duration("age", &b.Retention.Age)
+	if !keep.none("bodies") {
+		keep.duration("bodies", &b.Retention.Bodies)
+	}
+	keep.duration("dead", &b.Retention.Dead)
+	if !keep.none("size") {
+		keep.size("size", &b.Retention.Size)
+	}
 	keep.number("ids", &b.Retention.IDs)
 	keep.done()
 	t.text("listen", &b.Listen)

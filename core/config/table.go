@@ -97,6 +97,15 @@ func (t *table) texts(key string, p *[]string) {
 	}
 }
 
+// none tells whether "0" stands for a limit that may be left out.
+func (t *table) none(key string) bool {
+	if t.values[key] != "0" {
+		return false
+	}
+	t.asked = append(t.asked, key)
+	return true
+}
+
 // duration takes a string such as "30s" or "7d".
 func (t *table) duration(key string, p *time.Duration) {
 	s := ""
@@ -108,7 +117,7 @@ func (t *table) duration(key string, p *time.Duration) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		var n uint64
 		n, err = strconv.ParseUint(days, 10, 16)
-		d = time.Duration(n) * 24 * time.Hour
+		d = time.Duration(n) * day
 	}
 	if err != nil || d <= 0 {
 		t.r.problem(t.at(key), "%q is no duration; give one such as \"30s\", \"12h\" or \"7d\"", s)

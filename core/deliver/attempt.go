@@ -208,8 +208,11 @@ type mark struct {
 	now uint64
 }
 
+// markPrefix begins the keys of marks; the other keys are of parked lanes.
+const markPrefix = "mark/"
+
 func (m *mark) load(ctx context.Context, b *bus.Bucket, connector string, step uint64) error {
-	m.bucket, m.key, m.step = b, "mark/"+connector, step
+	m.bucket, m.key, m.step = b, markPrefix+connector, step
 	e, err := b.Get(ctx, m.key)
 	if errors.Is(err, bus.ErrNotFound) {
 		return nil

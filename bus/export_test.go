@@ -1,0 +1,4 @@
+package bus
+
+// ScrubBlock is for the tests.
+var ScrubBlock = scrubBlock
