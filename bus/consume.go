@@ -86,12 +86,26 @@ func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, err
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	k, err := stream.CreateOrUpdateConsumer(ctx, c.cfg)
+	if unreadable(err) && c.bus.server != nil {
+		c.bus.log.Error("bus: the state of a reader could not be read; it begins again where it is known to have been", "reader", c.cfg.Durable, "err", err)
+		if err := c.bus.server.forgetReader(c.stream, c.cfg.Durable); err != nil {
+			return nil, err
+		}
+		k, err = stream.CreateOrUpdateConsumer(ctx, c.cfg)
+	}
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	c.next = 1
 	c.it, err = k.Messages(jetstream.PullMaxMessages(c.prefetch), jetstream.PullExpiry(10*time.Second))
 	return c.it, unavailable(err)
+}
+
+// unreadable tells that a reader's file in the store is damaged.
+func unreadable(err error) bool {
+	const notCreated = 10012
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == notCreated && strings.Contains(api.Description, "creating store")
 }
 
 var errConsumerClosed = errors.New("the consumer is closed")

@@ -32,6 +32,9 @@ func (c *Consumer) begin(ctx context.Context, stream jetstream.Stream) error {
 	case err != nil:
 		return unavailable(err)
 	default:
+		if read := old.CachedInfo().Delivered.Stream; read > stream.CachedInfo().State.LastSeq {
+			c.bus.tellLoss(ctx, c.stream, c.cfg.Durable, read)
+		}
 		floor = max(floor, old.CachedInfo().AckFloor.Stream)
 		if _, err := floors.Set(ctx, key, strconv.AppendUint(nil, floor, 10)); err != nil {
 			return err
@@ -42,6 +45,14 @@ func (c *Consumer) begin(ctx context.Context, stream jetstream.Stream) error {
 	}
 	c.cfg.DeliverPolicy, c.cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, floor+1
 	return nil
+}
+
+// tellLoss says that a stream is shorter than what a reader has seen of it: the
+// disk, or a power cut that the disk did not tell of, has damaged the store.
+func (b *Bus) tellLoss(ctx context.Context, s Stream, reader string, read uint64) {
+	if last, err := b.LastSeq(ctx, s); err == nil && last < read { // what was known of the stream may be old
+		b.log.Error("bus: the store has lost events: it was damaged", "stream", string(s), "ends", last, "reader", reader, "had read", read)
+	}
 }
 
 func readFloor(ctx context.Context, floors *Bucket, name string) (uint64, error) {

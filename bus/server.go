@@ -202,6 +202,12 @@ func (e *embedded) addr() string {
 	return e.listen
 }
 
+// forgetReader removes the damaged state of a reader, which keeps the server
+// from making it anew. What the reader had acknowledged is a hint only.
+func (e *embedded) forgetReader(s Stream, name string) error {
+	return os.RemoveAll(filepath.Join(e.dir, "jetstream", "PARLEY", "streams", string(s), "obs", name))
+}
+
 // reopen stops the server and starts a new one on the same folder, which reads
 // the store from disk again.
 func (e *embedded) reopen() error {

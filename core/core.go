@@ -8,6 +8,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -105,7 +106,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, h.bus.Close()) }()
 	k, err := h.openStores(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("the store in %s: %w", h.place(), err)
 	}
 	s := newStack()
 	defer s.stop()
@@ -286,12 +287,12 @@ type Summary struct {
 	Data       string   // store folder, or the URL of the bus
 }
 
+// place is where the store is: a folder, or the URL of the bus.
+func (h *Host) place() string { return cmp.Or(h.Config.Bus.URL, h.Config.Bus.Data) }
+
 // Summary returns where everything is; call it after Ready.
 func (h *Host) Summary() Summary {
-	s := Summary{SIP: h.edge.Addrs(), HTTP: h.door.Addr(), Data: h.Config.Bus.Data}
-	if h.Config.Bus.URL != "" {
-		s.Data = h.Config.Bus.URL
-	}
+	s := Summary{SIP: h.edge.Addrs(), HTTP: h.door.Addr(), Data: h.place()}
 	for name := range h.now().connectors {
 		s.Connectors = append(s.Connectors, name)
 	}

@@ -16,12 +16,13 @@ import (
 )
 
 // damages is how many damaged copies of a store are tried.
-const damages = 24
+const damages = 40
 
 // What a power cut or a bad disk can do to a store: the host starts and
-// delivers the rest, or says that it can't; what is gone is never gone in
-// silence.
-func TestPeersADamagedStoreIsNeverSilentlyEmpty(t *testing.T) {
+// delivers what is left, in order and once, or says that it can't. Only damage
+// to the log of Outbounds itself, or to the records of the lanes that wait, can
+// cost messages.
+func TestPeersADamagedStoreStartsOrSaysWhyNot(t *testing.T) {
 	b := newBridge(t)
 	var want []string // by bob's phone, which is off
 	for i := range 60 {
@@ -43,6 +44,7 @@ func TestPeersADamagedStoreIsNeverSilentlyEmpty(t *testing.T) {
 				t.Fatal(err)
 			}
 			what := damage(t, data, uint64(n))
+			t.Log(what)
 			h := *b
 			h.t = t
 			if !h.startsOrSays(data) {
@@ -51,12 +53,12 @@ func TestPeersADamagedStoreIsNeverSilentlyEmpty(t *testing.T) {
 			}
 			got := h.backlog()
 			missing := len(want) - len(got)
-			t.Logf("%s: %d of %d come", what, len(got), len(want))
+			t.Logf("%d of %d come", len(got), len(want))
 			if !isPartOf(got, want) {
 				t.Errorf("%s: the phone shows %q", what, got)
 			}
-			if missing > 0 && h.count(`level=(WARN|ERROR).*(store|stream|damage|corrupt)`) == 0 {
-				t.Errorf("%s: %d messages are gone, and nothing says so", what, missing)
+			if missing > 0 && !strings.Contains(what, "PARLEY_OUTBOUND/msgs/") && !strings.Contains(what, "KV_parley_deliver/msgs/") {
+				t.Errorf("%s: %d messages are gone", what, missing)
 			}
 			h.kill()
 		})
@@ -120,8 +122,11 @@ func damage(t *testing.T, data string, seed uint64) string {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var files []string
 	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
-		if i, bad := d.Info(); err == nil && bad == nil && d.Type().IsRegular() && i.Size() > 0 && strings.Contains(path, "PARLEY_") {
+		if i, bad := d.Info(); err == nil && bad == nil && d.Type().IsRegular() && i.Size() > 0 && strings.Contains(path, "/streams/") {
 			files = append(files, path)
+			if strings.HasSuffix(path, ".blk") { // where the messages are
+				files = append(files, path, path, path)
+			}
 		}
 		return err
 	})

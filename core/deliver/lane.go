@@ -117,8 +117,10 @@ func (l *lane) load(ctx context.Context, fresh bool) error {
 	case err != nil:
 		return err
 	default:
+		// A damaged log may end before what was settled, and give out those
+		// sequences again.
 		if st, ok := last.Event.(event.Status); ok {
-			l.settled = max(l.settled, st.SettledThrough)
+			l.settled = max(l.settled, min(st.SettledThrough, max(l.s.start, l.s.pos.Load())))
 		}
 	}
 	l.loaded = true
