@@ -30,6 +30,7 @@ func (h *Host) wireDoor() error {
 	h.operator.Status = h.status
 	h.operator.Trace = h.trace
 	h.operator.Reload = h.reload
+	h.operator.Erase = h.erase
 	h.operator.Dead, h.operator.RetryDead, h.operator.DropDead = h.deadLetters, h.retryDead, h.dropDead
 	return nil
 }

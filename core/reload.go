@@ -77,7 +77,8 @@ func (h *Host) Reload(ctx context.Context) (done []string, err error) {
 		return nil, err
 	}
 	h.current.Store(p.after)
-	p.run(ctx, h)
+	p.stop()
+	p.start(ctx, h)
 	return p.words(before.config), nil
 }
 
@@ -124,12 +125,16 @@ func same(before *config.Config, e examined, name string) bool {
 		slices.Equal(places(before.Routes, name, schemes), places(e.config.Routes, name, schemes))
 }
 
-// run ends connectors, and what delivers to them first, and starts others.
-func (p *plan) run(ctx context.Context, h *Host) {
+// stop ends connectors, and what delivers to them first.
+func (p *plan) stop() {
 	for _, c := range p.ended {
 		c.stopStage()
 		c.stopProcess()
 	}
+}
+
+// start starts those that take their places, or are new.
+func (p *plan) start(ctx context.Context, h *Host) {
 	known, err := h.bus.Bucket(ctx, "descriptions")
 	for _, name := range slices.Concat(p.added, p.changed) {
 		c := p.after.connectors[name]

@@ -36,6 +36,13 @@ func (c *cache) turn(key string) (done func()) {
 	return m.Unlock
 }
 
+// Forget drops what is known: others have changed the bucket.
+func (c *cache) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.known)
+}
+
 func (c *cache) get(ctx context.Context, key string, v any) (found bool, err error) {
 	text, known := c.recall(key)
 	if !known {

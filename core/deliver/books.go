@@ -20,12 +20,13 @@ type Account struct {
 	Held      int64 // in memory, waiting or being delivered
 	Parked    int64 // in the log, for a lane that waits
 	Kept      int64 // not understood
+	Gone      int64 // erased while their lane waited
 }
 
 // Missing is how many of the taken are nowhere; it is 0 unless there is a
 // mistake in this program.
 func (a Account) Missing() int64 {
-	return a.Taken - a.Before - a.Accepted - a.Delivered - a.Failed - a.Held - a.Parked - a.Kept
+	return a.Taken - a.Before - a.Accepted - a.Delivered - a.Failed - a.Held - a.Parked - a.Kept - a.Gone
 }
 
 // books keep an Account. Each change is one fact, so that it balances whenever

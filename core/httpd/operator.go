@@ -31,6 +31,7 @@ type Source func(ctx context.Context, ready func(), f func(seq uint64, e event.E
 //	GET /v1/trace?id=&since=                                  what Trace yields, one JSON object a line
 //	GET /v1/dead?id=&connector=&conversation=&target=&reason=&since=&body=   open dead letters, one JSON object a line
 //	POST /v1/reload                                           answers with what was changed, a JSON array of strings
+//	POST /v1/erase                                            an address, a JSON string; answers with what was removed, a JSON array of strings
 //	POST /v1/dead/retry, /v1/dead/drop                        a JSON array of their ids; answers with an Outcome for each
 type Operator struct {
 	// Status returns what /v1/status shows, as JSON. Nil means 404. Set it
@@ -49,6 +50,10 @@ type Operator struct {
 	// Reload reads the configuration again and returns what that changed, in
 	// words; an error means that nothing was. Nil means 404. Set it before Run.
 	Reload func(ctx context.Context, who string) ([]string, error)
+
+	// Erase removes a user from the store and returns what was removed, in
+	// words. Nil means 404. Set it before Run.
+	Erase func(ctx context.Context, who string, address event.Address) ([]string, error)
 
 	path   string
 	source Source
@@ -81,6 +86,7 @@ func (o *Operator) Run(ctx context.Context) error {
 	mux.HandleFunc("POST /v1/dead/retry", o.serveClose(o.RetryDead))
 	mux.HandleFunc("POST /v1/dead/drop", o.serveClose(o.DropDead))
 	mux.HandleFunc("POST /v1/reload", o.serveReload)
+	mux.HandleFunc("POST /v1/erase", o.serveErase)
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	srv := newServer(mux, base, o.log)
