@@ -22,6 +22,8 @@ func TestBenchMeasuresEveryPartAndLosesNothing(t *testing.T) {
 		`Parley, fsync, udp, to web +4 +[1-9]`,
 		`to the connector +p50 [1-9]`,
 		`waiting at the end +\d+ of \d\d`,
+		`100 +4 +[1-9]\S* +\S+ +\S+ +0 +[1-9]`,
+		`10000 +4 +[1-9]\S* +\S+ +\S+ +0 +[1-9]\S* +\S+ ms`,
 		`together +RSS [1-9]`,
 		`Killed with 40 messages waiting`,
 		`seen by the connector after it +40\n`,
