@@ -94,6 +94,7 @@ func benchParts() []benchPart {
 		{"latency", (*benching).latency},
 		{"sustained", (*benching).sustain},
 		{"cost", (*benching).cost},
+		{"frozen", (*benching).frozen},
 		{"idle", (*benching).idle},
 		{"recovery", (*benching).recovery},
 	}

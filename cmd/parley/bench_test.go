@@ -24,6 +24,7 @@ func TestBenchMeasuresEveryPartAndLosesNothing(t *testing.T) {
 		`waiting at the end +\d+ of \d\d`,
 		`100 +4 +[1-9]\S* +\S+ +\S+ +0 +[1-9]`,
 		`10000 +4 +[1-9]\S* +\S+ +\S+ +0 +[1-9]\S* +\S+ ms`,
+		`the other frozen +[1-9]\S* +\S+ +[1-9].* 0 +(\d+) of \d+\n`,
 		`together +RSS [1-9]`,
 		`Killed with 40 messages waiting`,
 		`seen by the connector after it +40\n`,
