@@ -45,6 +45,7 @@ func run(cmd *cobra.Command, path string, logs *logging) error {
 	if err != nil {
 		return err
 	}
+	collectLess()
 	ctx, release := untilSignalled(cmd.Context(), os.Exit)
 	defer release()
 	host := core.New(core.Options{Config: c, Executable: executable, Version: version(), Log: log})
