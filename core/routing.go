@@ -174,25 +174,38 @@ func (h *Host) route(ctx context.Context) error {
 		if fresh {
 			h.books.enter(in.Origin, func(a *account) { a.taken++; a.underWay++ })
 		}
-		var outs []event.Outbound
-		if !h.insist(ctx, in.ID, func() (err error) { outs, err = h.assign(ctx, in); return err }) {
+		var r routed
+		if !h.insist(ctx, in.ID, func() (err error) { r, err = h.resolve(ctx, in); return err }) {
 			return nil
 		}
-		q.add(lanesOf(outs), func() {
-			if h.storeAll(ctx, in.ID, outs) {
+		q.add(r.lanes(), func() {
+			if h.insist(ctx, in.ID, func() error { return h.remember(ctx, in, r) }) && h.storeAll(ctx, in.ID, r.outs) {
 				_ = m.Ack()
 				if fresh {
-					h.books.enter(in.Origin, func(a *account) { a.leave(outs) })
+					h.books.enter(in.Origin, func(a *account) { a.leave(r.outs) })
 				}
 			}
 		})
 	}
 }
 
-func lanesOf(outs []event.Outbound) []string {
-	lanes := make([]string, len(outs))
-	for i, o := range outs {
-		lanes[i] = o.Lane
+// routed is what is to be stored for one message: what its conversation is,
+// and then an Outbound for each target.
+type routed struct {
+	decision     route.Decision
+	conversation string
+	outs         []event.Outbound
+}
+
+// lanes are those in which messages wait for each other until they are stored:
+// the lanes of the targets, and the conversation, which is remembered first.
+func (r routed) lanes() []string {
+	lanes := make([]string, 0, len(r.outs)+1)
+	if r.conversation != "" {
+		lanes = append(lanes, "conversation/"+r.conversation)
+	}
+	for _, o := range r.outs {
+		lanes = append(lanes, o.Lane)
 	}
 	return lanes
 }
@@ -240,24 +253,31 @@ func (a *account) leave(outs []event.Outbound) {
 	}
 }
 
-// assign returns one Outbound for each target of in, of which there may be
-// none. One that no route takes any more, because the routes were changed after
-// it was stored, fails: its Outbounds are nil.
+// assign returns one Outbound for each target of in, whose conversation is
+// remembered.
 func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, error) {
-	d, err := h.find(ctx, &in)
-	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {
-		return nil, h.unroutable(ctx, in, err)
-	}
+	r, err := h.resolve(ctx, in)
 	if err != nil {
 		return nil, err
 	}
+	return r.outs, h.remember(ctx, in, r)
+}
+
+// resolve returns what is to be stored for in, which may be an Outbound for
+// nobody. One that no route takes any more, because the routes were changed
+// after it was stored, fails: its Outbounds are nil.
+func (h *Host) resolve(ctx context.Context, in event.Inbound) (routed, error) {
+	d, err := h.find(ctx, &in)
+	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {
+		return routed{}, h.unroutable(ctx, in, err)
+	}
+	if err != nil {
+		return routed{}, err
+	}
 	if in.Hops <= 1 {
-		return nil, h.unroutable(ctx, in, errors.New("it has crossed too many bridges"))
+		return routed{}, h.unroutable(ctx, in, errors.New("it has crossed too many bridges"))
 	}
 	token := h.tokens.Conversation(d.Route, d.Participants)
-	if err := h.remember(ctx, in, d, token); err != nil {
-		return nil, fmt.Errorf("remember the conversation: %w", err)
-	}
 	span, next := h.tracer.Start(in.Traceparent, tracing.Process, "route", "messaging.message.id", in.ID, "parley.route", d.Route)
 	defer span.End(nil)
 	in.Traceparent = next
@@ -268,24 +288,28 @@ func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, 
 		outs[i].Mark = marked
 	}
 	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(outs))
-	return outs, nil
+	return routed{d, token, outs}, nil
 }
 
 // remember keeps what a conversation of a route is, so that its threads can be
 // answered. A person who writes in another thread than before is answered
 // there.
-func (h *Host) remember(ctx context.Context, in event.Inbound, d route.Decision, token string) error {
+func (h *Host) remember(ctx context.Context, in event.Inbound, r routed) error {
+	d := r.decision
 	if d.Route == "" {
 		return nil
 	}
 	k := conversation.Known{Route: d.Route, Mode: event.Mode(d.Mode), Correspondent: d.Correspondent}
-	if err := h.talks.Remember(ctx, token, k); err != nil {
-		return err
+	if err := h.talks.Remember(ctx, r.conversation, k); err != nil {
+		return fmt.Errorf("remember the conversation: %w", err)
 	}
 	if k.Mode != event.ModeDirect || in.Thread == "" || in.Origin == event.BuiltinSIP {
 		return nil
 	}
-	return h.talks.SetAnchor(ctx, in.Origin, token, in.Sender, in.Thread)
+	if err := h.talks.SetAnchor(ctx, in.Origin, r.conversation, in.Sender, in.Thread); err != nil {
+		return fmt.Errorf("remember the thread: %w", err)
+	}
+	return nil
 }
 
 func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t route.Target) event.Outbound {

@@ -24,6 +24,7 @@ type benching struct {
 	time      time.Duration
 	sustained time.Duration
 	only      []string
+	profile   string // a file for the host's CPU profile in the part cost, or ""
 
 	executable string
 	out        io.Writer
@@ -64,6 +65,8 @@ The parts are ` + strings.Join(names, ", ") + `.`,
 	f.IntVar(&b.rate, "rate", 2000, "messages a second of the sustained run")
 	f.IntVar(&b.backlog, "backlog", 10_000, "messages waiting when the host is killed")
 	f.StringSliceVar(&b.only, "only", nil, "`parts` to measure (default: all)")
+	f.StringVar(&b.profile, "cpu-profile", "", "`file` for the host's CPU profile of the last row of cost")
+	_ = f.MarkHidden("cpu-profile")
 	cmd.AddCommand(newBenchConnector())
 	return cmd
 }
@@ -90,6 +93,8 @@ func benchParts() []benchPart {
 		{"bursts", (*benching).bursts},
 		{"latency", (*benching).latency},
 		{"sustained", (*benching).sustain},
+		{"cost", (*benching).cost},
+		{"frozen", (*benching).frozen},
 		{"idle", (*benching).idle},
 		{"recovery", (*benching).recovery},
 	}

@@ -24,8 +24,9 @@ type benchConfig struct {
 	Executable string
 	Durability string
 	Clients    int
-	Web, Count bool // its connectors
-	DelayMS    int  // that the counting connector takes for each delivery
+	Web, Count bool   // its connectors
+	DelayMS    int    // that the counting connector takes for each delivery
+	Profile    string // the file for its CPU profile, or ""
 }
 
 var benchTOML = template.Must(template.New("bridge.toml").Funcs(template.FuncMap{"user": benchUser}).Parse(`
@@ -103,7 +104,11 @@ func (h *benchHost) start(ctx context.Context, executable string, c benchConfig)
 		return err
 	}
 	h.errs.Reset()
-	h.cmd = exec.Command(executable, "run", "--config", path, "--log-level", "error")
+	args := []string{"run", "--config", path, "--log-level", "error"}
+	if c.Profile != "" {
+		args = append(args, "--cpu-profile", c.Profile)
+	}
+	h.cmd = exec.Command(executable, args...)
 	h.cmd.Stderr = &h.errs
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {

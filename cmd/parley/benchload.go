@@ -17,6 +17,7 @@ type load struct {
 	network, server string
 	to              string // whom client n writes to: a URI with one %d
 	password        string
+	people          int // whom each client writes to in turn, if more than one
 	clients         int
 	time            time.Duration
 	count           int           // messages of each client, if not 0
@@ -64,7 +65,10 @@ func drive(ctx context.Context, l load) (sum result, err error) {
 
 // one is a client that sends until the time is over, or its count is reached.
 func (l load) one(ctx context.Context, c *uac.Client, n int, began time.Time) (r result) {
-	to := fmt.Sprintf(l.to, n)
+	people := make([]string, max(l.people, 1))
+	for i := range people {
+		people[i] = fmt.Sprintf(l.to, n+i*l.clients)
+	}
 	start := began.Add(l.every * time.Duration(n) / time.Duration(l.clients))
 	for i := 0; (l.count == 0 || i < l.count) && ctx.Err() == nil; i++ {
 		rest(ctx, time.Until(start.Add(time.Duration(i)*l.every)))
@@ -72,7 +76,7 @@ func (l load) one(ctx context.Context, c *uac.Client, n int, began time.Time) (r
 		if l.time > 0 && now.Sub(began) >= l.time {
 			break
 		}
-		a, err := c.Send(ctx, to, "text/plain", benchBody(now))
+		a, err := c.Send(ctx, people[i%len(people)], "text/plain", benchBody(now))
 		if err != nil || a.Code/100 != 2 {
 			r.refused++
 			continue

@@ -24,7 +24,11 @@ what is under way and stops its connectors; a second signal ends it at once.`,
 		Args: cobra.NoArgs,
 	}
 	path, logs := addConfig(cmd), addLogging(cmd, "info")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd, *path, logs) }
+	profile := cmd.Flags().String("cpu-profile", "", "`file` to write a CPU profile of the whole run to, at its end")
+	_ = cmd.Flags().MarkHidden("cpu-profile") // for "parley bench"
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return profiled(*profile, func() error { return run(cmd, *path, logs) })
+	}
 	return cmd
 }
 
@@ -41,6 +45,7 @@ func run(cmd *cobra.Command, path string, logs *logging) error {
 	if err != nil {
 		return err
 	}
+	collectLess()
 	ctx, release := untilSignalled(cmd.Context(), os.Exit)
 	defer release()
 	host := core.New(core.Options{Config: c, Executable: executable, Version: version(), Log: log})
