@@ -73,7 +73,7 @@ func (l *lane) offer(ctx context.Context, m *bus.Message, o event.Outbound) erro
 	if err := l.load(ctx, fresh); err != nil {
 		return err
 	}
-	if l.record == nil && len(l.queue) == 0 && m.Seq <= l.s.mark.atStart {
+	if l.record == nil && len(l.queue) == 0 && m.Seq <= min(l.s.mark.atStart, l.s.start) {
 		l.suspect = true
 	}
 	held := m.Seq <= l.last && l.record == nil
