@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -300,7 +301,7 @@ func ids(prefix string, n int) []string {
 }
 
 func only(got []string, prefix string) []string {
-	return slices.DeleteFunc(slices.Clone(got), func(s string) bool { return s[:len(prefix)] != prefix })
+	return slices.DeleteFunc(slices.Clone(got), func(s string) bool { return !strings.HasPrefix(s, prefix) })
 }
 
 func want(t *testing.T, got, want []string) {
