@@ -100,11 +100,28 @@ func (l *lane) countParked(seq uint64) {
 }
 
 // countInherited enters what lies in the log for the lanes that an earlier run
-// has parked.
+// has parked. One for which nothing is left, because that run ended just before
+// it could say so, is live again.
 func (s *Stage) countInherited(ctx context.Context) error {
 	from := s.oldestParked()
 	if from == 0 {
 		return nil
+	}
+	err := s.scanInherited(ctx, from)
+	s.parked.each(func(l *lane) {
+		l.mu.Lock()
+		over := err == nil && l.inherited && l.waiting == 0
+		l.mu.Unlock()
+		if over {
+			l.wake()
+		}
+	})
+	return err
+}
+
+func (s *Stage) scanInherited(ctx context.Context, from uint64) error {
+	if err := s.loadInherited(ctx); err != nil {
+		return err
 	}
 	r, err := s.Bus.At(ctx, bus.Outbounds, from)
 	if errors.Is(err, bus.ErrNotFound) {
@@ -119,6 +136,18 @@ func (s *Stage) countInherited(ctx context.Context) error {
 		}
 		return r.Seq < s.start
 	})
+}
+
+// loadInherited learns how far the parked lanes were settled.
+func (s *Stage) loadInherited(ctx context.Context) (err error) {
+	s.parked.each(func(l *lane) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if err == nil {
+			err = l.load(ctx, false)
+		}
+	})
+	return err
 }
 
 func (s *Stage) countInLane(name string, seq uint64) {
