@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -55,8 +56,11 @@ func (h *Host) eraseAll(ctx context.Context, address event.Address) (done bus.Er
 	p.stop()
 	done, err = h.bus.Erase(ctx, bus.Erasure{
 		Event: func(_ bus.Stream, r bus.Record) bool { return names(r.Event, address) },
-		Entry: func(_ string, e bus.Entry) bool {
-			return e.Key == string(address) || mentions([]byte(e.Key), address) || mentions(e.Value, address)
+		Entry: func(bucket string, e bus.Entry) bool {
+			if bucket == "deliver" {
+				return waitsFor(e.Value, address)
+			}
+			return mentions([]byte(e.Key), address) || mentions(e.Value, address)
 		},
 	})
 	h.talks.Forget()
@@ -98,6 +102,13 @@ func names(e event.Event, a event.Address) bool {
 		return names(e.Outbound, a)
 	}
 	return false
+}
+
+// waitsFor tells whether a record is of a lane to a user. Others stay, whatever
+// they say: their messages are read from the log by it.
+func waitsFor(record []byte, a event.Address) bool {
+	var r struct{ Target event.Address }
+	return json.Unmarshal(record, &r) == nil && r.Target == a
 }
 
 // mentions tells whether a text has the address, and not only as part of a

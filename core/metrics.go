@@ -50,10 +50,12 @@ var (
 		"Outbounds taken that an earlier run had settled.", connectorLabel, nil)
 	keptDesc = prometheus.NewDesc("parley_outbound_kept_total",
 		"Outbounds taken that this version does not understand.", connectorLabel, nil)
+	goneDesc = prometheus.NewDesc("parley_outbound_gone_total",
+		"Outbounds taken that were erased while their lane waited.", connectorLabel, nil)
 	asideDesc = prometheus.NewDesc("parley_outbound_parked",
 		"Outbounds in the log of lanes that are parked now.", connectorLabel, nil)
 	missingDesc = prometheus.NewDesc("parley_outbound_missing",
-		"Outbounds taken less those settled, held, parked or kept; anything but 0 is a mistake in the program.", connectorLabel, nil)
+		"Outbounds taken less those settled, held, parked, kept or gone; anything but 0 is a mistake in the program.", connectorLabel, nil)
 	settledDesc = prometheus.NewDesc("parley_outbound_settled_total",
 		"Outbounds settled since the start, by outcome.", []string{"connector", "state"}, nil)
 	retriesDesc = prometheus.NewDesc("parley_delivery_retries_total",
@@ -93,7 +95,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 		settledDesc, retriesDesc, deadDesc, foundDesc, repeatsDesc, parkedDesc, heldDesc, circuitDesc,
 		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc, returnedDesc, trimmedDesc,
 		inTakenDesc, inRoutedDesc, inRefusedDesc, inUnderWayDesc, inMissingDesc,
-		takenDesc, beforeDesc, keptDesc, asideDesc, missingDesc,
+		takenDesc, beforeDesc, keptDesc, goneDesc, asideDesc, missingDesc,
 	} {
 		ch <- d
 	}
@@ -139,6 +141,7 @@ func (f *figures) stage(ch chan<- prometheus.Metric, name string, s deliver.Stat
 	count(takenDesc, s.Taken)
 	count(beforeDesc, s.Before)
 	count(keptDesc, s.Kept)
+	count(goneDesc, s.Gone)
 	count(retriesDesc, s.Retries)
 	count(deadDesc, s.Dead)
 	count(foundDesc, s.Found)

@@ -199,7 +199,7 @@ type Delivery struct {
 	Expires       time.Time
 	Wants         []State
 	State         State  // of kind status
-	MessageID     string // id by which the sender's device names the message; of kind status: if it asked for this receipt. The edge only
+	MessageID     string // by which the sender's device names the message in receipts; of kind status: only if it asked for this one
 	Active        bool   // of kind typing: composing, or stopped
 	Automatic     bool
 	Mark          string // goes along where the network has room for what nobody sees, and comes back as Inbound.Mark

@@ -52,6 +52,20 @@ func TestAFullDiskIsAnswered503(t *testing.T) {
 	b.says(`level=(ERROR|WARN).*(full|space|reserve)`)
 }
 
+func TestBelowTheReserveWhatIsStoredIsDelivered(t *testing.T) {
+	t.Parallel()
+	b := newBridge(t)
+	b.send("alice", "bob", "waits")
+	b.crash()
+	b.rewrite(`reserve     = "64MiB"`, `reserve     = "1048576TiB"`)
+	b.start()
+	newUDPPhone(b, "bob").sees("waits")
+	b.says(`msg=delivered connector=sip`) // the outcome is stored, too
+	if got := b.answer("bob", "new"); !strings.HasPrefix(got, "503 ") {
+		t.Errorf("a new message is answered %q", got)
+	}
+}
+
 func TestASecondHostOnOneStoreIsRefused(t *testing.T) {
 	b := newBridge(t)
 	other := writeBridge(t, `"data"`, `"`+b.dir+`/data"`)

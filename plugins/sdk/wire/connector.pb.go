@@ -1055,10 +1055,11 @@ type Delivery struct {
 	Automatic     bool                   `protobuf:"varint,18,opt,name=automatic,proto3" json:"automatic,omitempty"` // made by a machine: never answer it automatically
 	Attempt       int32                  `protobuf:"varint,19,opt,name=attempt,proto3" json:"attempt,omitempty"`     // 1 for the first
 	Content       *Content               `protobuf:"bytes,20,opt,name=content,proto3" json:"content,omitempty"`
-	Mode          string                 `protobuf:"bytes,21,opt,name=mode,proto3" json:"mode,omitempty"`                   // direct: the target is a person; desk: keep each conversation in a thread of its own; room: in none
-	Active        bool                   `protobuf:"varint,22,opt,name=active,proto3" json:"active,omitempty"`              // of kind typing: composing, or stopped
-	Correspondent string                 `protobuf:"bytes,23,opt,name=correspondent,proto3" json:"correspondent,omitempty"` // the SIP side of the conversation: its user, or the address of the room
-	Mark          string                 `protobuf:"bytes,24,opt,name=mark,proto3" json:"mark,omitempty"`                   // by which other bridges know the message: send it along unseen if the network can, hand it back as Inbound.mark
+	Mode          string                 `protobuf:"bytes,21,opt,name=mode,proto3" json:"mode,omitempty"`                            // direct: the target is a person; desk: keep each conversation in a thread of its own; room: in none
+	Active        bool                   `protobuf:"varint,22,opt,name=active,proto3" json:"active,omitempty"`                       // of kind typing: composing, or stopped
+	Correspondent string                 `protobuf:"bytes,23,opt,name=correspondent,proto3" json:"correspondent,omitempty"`          // the SIP side of the conversation: its user, or the address of the room
+	Mark          string                 `protobuf:"bytes,24,opt,name=mark,proto3" json:"mark,omitempty"`                            // by which other bridges know the message: send it along unseen if the network can, hand it back as Inbound.mark
+	MessageId     string                 `protobuf:"bytes,25,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"` // by which the sender's device names the message in receipts (RFC 5438); of kind status: only if it asked for this one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1257,6 +1258,13 @@ func (x *Delivery) GetCorrespondent() string {
 func (x *Delivery) GetMark() string {
 	if x != nil {
 		return x.Mark
+	}
+	return ""
+}
+
+func (x *Delivery) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
 	}
 	return ""
 }
@@ -2551,7 +2559,7 @@ const file_connector_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x10\n" +
 	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x03R\x04size\"\xc4\x05\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\"\xe3\x05\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2578,7 +2586,9 @@ const file_connector_proto_rawDesc = "" +
 	"\x04mode\x18\x15 \x01(\tR\x04mode\x12\x16\n" +
 	"\x06active\x18\x16 \x01(\bR\x06active\x12$\n" +
 	"\rcorrespondent\x18\x17 \x01(\tR\rcorrespondent\x12\x12\n" +
-	"\x04mark\x18\x18 \x01(\tR\x04mark\"s\n" +
+	"\x04mark\x18\x18 \x01(\tR\x04mark\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x19 \x01(\tR\tmessageId\"s\n" +
 	"\x04Find\x129\n" +
 	"\bdelivery\x18\x01 \x01(\v2\x1d.parley.connector.v1.DeliveryR\bdelivery\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\"n\n" +

@@ -30,7 +30,7 @@ func FromDelivery(d event.Delivery) *Delivery {
 		Sender: text(d.Sender), SenderName: text(d.SenderName), Recipient: text(d.Recipient),
 		Mode: text(d.Mode), Correspondent: text(d.Correspondent), Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
 		Title: text(d.Title), Language: text(d.Language), Sent: Stamp(d.Sent), Expires: Stamp(d.Expires),
-		Wants: texts(d.Wants), State: text(d.State), Active: d.Active, Automatic: d.Automatic, Mark: text(d.Mark), Attempt: number(d.Attempt),
+		Wants: texts(d.Wants), State: text(d.State), Active: d.Active, Automatic: d.Automatic, Mark: text(d.Mark), MessageId: text(d.MessageID), Attempt: number(d.Attempt),
 		Content: FromContent(d.Content),
 	}
 }
@@ -46,7 +46,7 @@ func ToDelivery(m *Delivery) event.Delivery {
 		Conversation:  m.GetConversation(), Anchor: m.GetAnchor(),
 		InReplyTo: m.GetInReplyTo(), Title: m.GetTitle(), Language: m.GetLanguage(),
 		Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
-		State: event.State(m.GetState()), Active: m.GetActive(), Automatic: m.GetAutomatic(), Mark: m.GetMark(), Attempt: int(m.GetAttempt()),
+		State: event.State(m.GetState()), Active: m.GetActive(), Automatic: m.GetAutomatic(), Mark: m.GetMark(), MessageID: m.GetMessageId(), Attempt: int(m.GetAttempt()),
 		Content: ToContent(m.GetContent()),
 	}
 }

@@ -24,7 +24,7 @@ func TestADeliveryIsTheSameOnTheOtherSide(t *testing.T) {
 		ID: "o1", Kind: event.KindStatus, Target: "test:room", From: "sip:a@b", FromName: "Ann", Sender: "sip:c@d", SenderName: "Cy",
 		Recipient: "sip:e@f", Mode: event.ModeDesk, Correspondent: "sip:g@h", Conversation: "c1", Anchor: "a1", InReplyTo: "r1", Title: "t", Language: "de",
 		Sent: time.Unix(1, 5).UTC(), Expires: time.Unix(2, 0).UTC(), Wants: []event.State{event.Delivered, event.Failed},
-		State: event.Failed, Active: true, Automatic: true, Mark: "m;1;", Attempt: 3,
+		State: event.Failed, MessageID: "34jk", Active: true, Automatic: true, Mark: "m;1;", Attempt: 3,
 		Content: event.Content{MediaType: "text/plain", Data: []byte("x"), Ref: "r", SHA256: "s", Size: 7},
 	}
 	if got := wire.ToDelivery(through(t, wire.FromDelivery(want))); !reflect.DeepEqual(got, want) {
