@@ -85,13 +85,13 @@ func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, err
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	k, err := stream.CreateOrUpdateConsumer(ctx, c.cfg)
+	k, err := c.create(ctx, stream)
 	if unreadable(err) && c.bus.server != nil {
 		c.bus.log.Error("bus: the state of a reader could not be read; it begins again where it is known to have been", "reader", c.cfg.Durable, "err", err)
 		if err := c.bus.server.forgetReader(c.stream, c.cfg.Durable); err != nil {
 			return nil, err
 		}
-		k, err = stream.CreateOrUpdateConsumer(ctx, c.cfg)
+		k, err = c.create(ctx, stream)
 	}
 	if err != nil {
 		return nil, unavailable(err)
@@ -99,6 +99,22 @@ func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, err
 	c.next = 1
 	c.it, err = k.Messages(jetstream.PullMaxMessages(c.prefetch), jetstream.PullExpiry(10*time.Second))
 	return c.it, unavailable(err)
+}
+
+// create makes the reader. While the server is still removing an earlier one of
+// the name, whose deletion nobody waited for, it is asked again.
+func (c *Consumer) create(ctx context.Context, stream jetstream.Stream) (jetstream.Consumer, error) {
+	for {
+		k, err := stream.CreateOrUpdateConsumer(ctx, c.cfg)
+		if !errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
+			return k, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // unreadable tells that a reader's file in the store is damaged.
