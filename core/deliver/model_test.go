@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"parley.im/bus"
 	"parley.im/bus/event"
 )
 
@@ -71,7 +72,7 @@ func TestTheStageDoesWhatItsModelSays(t *testing.T) {
 	all := &fates{of: map[string]fate{}}
 	f := newFar(all.answer)
 	b := newBench(t, f, func(b *bench) {
-		b.policy.Attempts, b.policy.LaneLimit, b.policy.MaxPending = 1000, 4, 32
+		b.policy.Attempts, b.policy.LaneLimit, b.policy.MaxPending = 1000, 4, 8 // less than all lanes together would hold
 		b.policy.ParkAfter, b.policy.Grace = 3*time.Millisecond, 20*time.Millisecond
 		b.able.Outstanding = 1
 	})
@@ -94,8 +95,10 @@ func TestTheStageDoesWhatItsModelSays(t *testing.T) {
 		}
 		calm := fmt.Sprintf("%d-calm", round) // nothing is wrong with it, and nobody wakes the others yet
 		for i := range 3 {
-			b.message(fmt.Sprintf("%s-%02d", calm, i), calm, calm)
-			sent[calm] = append(sent[calm], fmt.Sprintf("%s-%02d", calm, i))
+			id := fmt.Sprintf("%s-%02d", calm, i)
+			all.set(id, fate{})
+			b.message(id, calm, calm)
+			sent[calm] = append(sent[calm], id)
 		}
 		b.seen.about(t, calm+"-02", event.Delivered)
 
@@ -131,6 +134,38 @@ func TestTheStageDoesWhatItsModelSays(t *testing.T) {
 		}
 		return len(list) == 0
 	})
+	b.stop() // from here on the log stays as it is
+	b.settledOnce(all)
+}
+
+// settledOnce reads in the log that each message has one outcome, the one of
+// its fate, and that a dead letter is kept of those that failed and no other.
+func (b *bench) settledOnce(all *fates) {
+	b.t.Helper()
+	outcomes, dead := map[string][]event.State{}, map[string]int{}
+	for _, s := range []bus.Stream{bus.Statuses, bus.Deads} {
+		err := b.bus.Scan(b.t.Context(), s, time.Time{}, func(r bus.Record) bool {
+			switch e := r.Event.(type) {
+			case event.Status:
+				outcomes[e.Outbound] = append(outcomes[e.Outbound], e.State)
+			case event.Dead:
+				dead[e.ID]++
+			}
+			return true
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	for id, one := range all.of {
+		state, letters := event.Delivered, 0
+		if !one.arrives() {
+			state, letters = event.Failed, 1
+		}
+		if !slices.Equal(outcomes[id], []event.State{state}) || dead[id] != letters {
+			b.t.Errorf("%s became %q with %d dead letters, want %q with %d: %+v", id, outcomes[id], dead[id], state, letters, one)
+		}
+	}
 }
 
 // wakeAll wakes the targets of a round again and again until stop is called.

@@ -168,14 +168,17 @@ func (b *bench) run() {
 	})
 }
 
-// audit holds the stage's books against themselves, again and again until ctx
-// ends.
+// audit holds the stage's books against themselves and against the window of
+// messages in memory, again and again until ctx ends.
 func (b *bench) audit(ctx context.Context, stage *Stage) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		if a := stage.Stats().Account; a.Missing() != 0 || a.Held < 0 || a.Parked < 0 {
 			b.t.Errorf("the books do not balance: %+v", a)
+			return
+		} else if a.Held > int64(stage.Policy.MaxPending) {
+			b.t.Errorf("%d messages in memory, at most %d may be", a.Held, stage.Policy.MaxPending)
 			return
 		}
 		select {
