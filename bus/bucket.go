@@ -59,7 +59,7 @@ func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) {
 		return k, nil
 	}
 	kv, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: "parley_" + name, MaxValueSize: MaxValue + headerRoom, History: 1, Storage: b.storage(),
+		Bucket: bucketPrefix + name, MaxValueSize: MaxValue + headerRoom, History: 1, Storage: b.storage(),
 		Replicas: b.cfg.Replicas, LimitMarkerTTL: markerAge,
 	})
 	if err != nil {

@@ -30,18 +30,6 @@ type Erased struct {
 	Media   int            // large bodies that no event refers to any more
 }
 
-// Total returns how much was removed in all.
-func (e Erased) Total() int {
-	n := e.Media
-	for _, k := range e.Events {
-		n += k
-	}
-	for _, k := range e.Entries {
-		n += k
-	}
-	return n
-}
-
 // Erase removes what x chooses from the streams, the buckets and Media, out of
 // order. Nothing can read it afterwards; the bytes go from the files of an
 // embedded server with Scrub, and at once from those of external servers,

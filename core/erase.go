@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,10 +42,8 @@ func (h *Host) erase(ctx context.Context, who string, address event.Address) ([]
 func (h *Host) eraseAll(ctx context.Context, address event.Address) (done bus.Erased, records int, err error) {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	select {
-	case <-h.ready:
-	default:
-		return done, 0, errors.New("the host is still starting")
+	if err := h.isReady(); err != nil {
+		return done, 0, err
 	}
 	p, err := h.planAgain(ctx)
 	if err != nil {

@@ -52,10 +52,8 @@ func needRestart(from, to *config.Config) (problems config.Problems) {
 func (h *Host) Reload(ctx context.Context) (done []string, err error) {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	select {
-	case <-h.ready:
-	default:
-		return nil, errors.New("the host is still starting")
+	if err := h.isReady(); err != nil {
+		return nil, err
 	}
 	before := h.now()
 	e, problems := examine(ctx, before.config.File, h.Executable, h.Log)
@@ -80,6 +78,16 @@ func (h *Host) Reload(ctx context.Context) (done []string, err error) {
 	p.stop()
 	p.start(ctx, h)
 	return p.words(before.config), nil
+}
+
+// isReady returns an error while the host is still starting.
+func (h *Host) isReady() error {
+	select {
+	case <-h.ready:
+		return nil
+	default:
+		return errors.New("the host is still starting")
+	}
 }
 
 // A plan is what becomes of the connectors.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"parley.im/bus/event"
@@ -35,12 +33,7 @@ the log says who asked. What other networks have shown stays there.`,
 		if err != nil {
 			return err
 		}
-		for _, d := range done {
-			fmt.Fprintln(cmd.OutOrStdout(), d)
-		}
-		if len(done) == 0 {
-			fmt.Fprintln(cmd.OutOrStdout(), "nothing was kept of this address")
-		}
+		tellWords(cmd.OutOrStdout(), done, "nothing was kept of this address")
 		return nil
 	}
 	return cmd

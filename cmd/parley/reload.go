@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -33,15 +34,20 @@ with its line. SIGHUP does the same and tells the log.`,
 		if err != nil {
 			return err
 		}
-		for _, d := range done {
-			fmt.Fprintln(cmd.OutOrStdout(), d)
-		}
-		if len(done) == 0 {
-			fmt.Fprintln(cmd.OutOrStdout(), "nothing to change")
-		}
+		tellWords(cmd.OutOrStdout(), done, "nothing to change")
 		return nil
 	}
 	return cmd
+}
+
+// tellWords prints what the host did, or that it had nothing to do.
+func tellWords(out io.Writer, done []string, none string) {
+	if len(done) == 0 {
+		done = []string{none}
+	}
+	for _, d := range done {
+		fmt.Fprintln(out, d)
+	}
 }
 
 // reloadOnSignal reloads at each SIGHUP until ctx ends.

@@ -31,10 +31,5 @@ func (o *Operator) serveErase(w http.ResponseWriter, r *http.Request) {
 // Erase has the host remove a user from its store and returns what was
 // removed, in words.
 func (c *Client) Erase(ctx context.Context, address event.Address) (done []string, err error) {
-	body, err := c.post(ctx, "/v1/erase", address)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return done, json.NewDecoder(body).Decode(&done)
+	return c.words(ctx, "/v1/erase", address)
 }

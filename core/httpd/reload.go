@@ -22,7 +22,12 @@ func (o *Operator) serveReload(w http.ResponseWriter, r *http.Request) {
 // Reload has the host read its configuration again and returns what that
 // changed, in words.
 func (c *Client) Reload(ctx context.Context) (done []string, err error) {
-	body, err := c.post(ctx, "/v1/reload", nil)
+	return c.words(ctx, "/v1/reload", nil)
+}
+
+// words posts v and returns what the host did, in words.
+func (c *Client) words(ctx context.Context, path string, v any) (done []string, err error) {
+	body, err := c.post(ctx, path, v)
 	if err != nil {
 		return nil, err
 	}
