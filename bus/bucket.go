@@ -65,6 +65,9 @@ func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", name, unavailable(err))
 	}
+	if err := b.syncAll(folder(bucketStream + bucketPrefix + name)); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", name, unavailable(err))
+	}
 	k := &Bucket{bus: b, name: name, kv: kv, keys: newKeys()}
 	if err := k.follow(ctx); err != nil {
 		return nil, fmt.Errorf("bucket %s: read its keys: %w", name, unavailable(err))
@@ -139,11 +142,15 @@ func (k *Bucket) write(ctx context.Context, verb, key string, value []byte, put 
 	if len(value) > MaxValue {
 		return 0, k.wrap(verb, key, fmt.Errorf("%w: a value of %d bytes; at most %d are allowed", ErrInvalid, len(value), MaxValue))
 	}
+	began := time.Now()
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	revision, err := put(ctx, encodeKey(key))
+	if err == nil {
+		err = k.durable(ctx, revision)
+	}
 	if err != nil {
-		return 0, k.wrap(verb, key, k.failed(err))
+		return 0, k.wrap(verb, key, k.failed(err, began))
 	}
 	k.keys.put(key, revision)
 	return revision, nil
@@ -175,11 +182,15 @@ func (k *Bucket) remove(ctx context.Context, key string, o ...jetstream.KVDelete
 	if known == 0 && len(o) == 0 && !k.shared() && !k.keys.stale.Load() {
 		return nil
 	}
+	began := time.Now()
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	err := k.kv.Purge(ctx, encodeKey(key), append(o, jetstream.PurgeTTL(markerAge))...)
+	if err == nil {
+		err = k.durable(ctx, 0)
+	}
 	if err != nil {
-		return k.wrap("delete", key, k.failed(err))
+		return k.wrap("delete", key, k.failed(err, began))
 	}
 	if k.shared() {
 		k.keys.dropHere(key, known)
@@ -189,15 +200,20 @@ func (k *Bucket) remove(ctx context.Context, key string, o ...jetstream.KVDelete
 	return nil
 }
 
+func (k *Bucket) durable(ctx context.Context, revision uint64) error {
+	return k.bus.durable(ctx, bucketStream+bucketPrefix+k.name, revision)
+}
+
 // failed gives the error of a write its meaning. A write whose answer did not
-// come may have happened: the keys are read anew before the next List.
-func (k *Bucket) failed(err error) error {
+// come may have happened: the keys are read anew before the next List. The
+// server is suspect when it had its time; the caller may have had less patience.
+func (k *Bucket) failed(err error, began time.Time) error {
 	var api *jetstream.APIError
 	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 		return ErrConflict
 	}
 	k.keys.stale.Store(true)
-	if errors.Is(err, context.DeadlineExceeded) && !k.shared() {
+	if errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= attempt && !k.shared() {
 		k.bus.suspect("no answer to a write of bucket " + k.name)
 	}
 	return unavailable(err)

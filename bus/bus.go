@@ -107,20 +107,22 @@ func (c Config) withDefaults() (Config, error) {
 
 // Bus is the open log. Its methods may be called from several goroutines.
 type Bus struct {
-	cfg     Config
-	log     *slog.Logger
-	server  *embedded // nil with Config.URL
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	streams map[Stream]jetstream.Stream
-	writers map[Stream]*writer
-	ids     *index
-	space   *space
-	health  *health
-	media   *Media
-	reading reading
-	mending sync.Mutex             // held while the embedded server is opened anew
-	crowded atomic.Pointer[Stream] // the stream that holds too much, if one does
+	cfg       Config
+	log       *slog.Logger
+	server    *embedded // nil with Config.URL
+	nc        *nats.Conn
+	js        jetstream.JetStream
+	streams   map[Stream]jetstream.Stream
+	writers   map[Stream]*writer
+	ids       *index
+	space     *space
+	health    *health
+	doubts    doubts
+	resolving sync.Mutex // held while the log is asked what became of doubtful writes
+	media     *Media
+	reading   reading
+	mending   sync.Mutex             // held while the embedded server is opened anew
+	crowded   atomic.Pointer[Stream] // the stream that holds too much, if one does
 
 	bucketsMu sync.Mutex
 	buckets   map[string]*Bucket
@@ -179,7 +181,32 @@ func (b *Bus) open(ctx context.Context) error {
 	if b.media, err = newMedia(ctx, b); err != nil {
 		return err
 	}
-	return b.loadIDs(ctx)
+	if err := b.syncAll(); err != nil { // the streams themselves, if they are new
+		return err
+	}
+	return b.loadIDs(ctx, time.Now().Add(-b.cfg.IDAge))
+}
+
+// syncAll puts on disk what lies under a folder of the embedded store.
+func (b *Bus) syncAll(folder ...string) error {
+	if b.server == nil {
+		return nil
+	}
+	return b.server.syncs.all(folder...)
+}
+
+// durable returns once the messages of a stream up to seq, or all with 0, are
+// as safe as the configuration says. They have been acknowledged, or read.
+func (b *Bus) durable(ctx context.Context, stream string, seq uint64) error {
+	if b.server == nil {
+		return nil // its servers answer when it is so
+	}
+	err := b.server.syncs.through(ctx, stream, seq)
+	if err != nil && !isContext(err) {
+		b.suspect(err.Error())
+		return unavailable(err)
+	}
+	return err
 }
 
 // connect starts the embedded server or reaches the external one.

@@ -106,7 +106,7 @@ func (c *Consumer) iterator(ctx context.Context) (jetstream.MessagesContext, err
 func (c *Consumer) create(ctx context.Context, stream jetstream.Stream) (jetstream.Consumer, error) {
 	for {
 		k, err := stream.CreateOrUpdateConsumer(ctx, c.cfg)
-		if !errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
+		if !errors.Is(err, jetstream.ErrConsumerDoesNotExist) && !vanishing(err) {
 			return k, err
 		}
 		select {
@@ -117,11 +117,18 @@ func (c *Consumer) create(ctx context.Context, stream jetstream.Stream) (jetstre
 	}
 }
 
+// vanishing tells that the folder of an earlier reader was removed under the new
+// one.
+func vanishing(err error) bool { return notCreated(err, "no such file or directory") }
+
 // unreadable tells that a reader's file in the store is damaged.
-func unreadable(err error) bool {
-	const notCreated = 10012
+func unreadable(err error) bool { return notCreated(err, "creating store") }
+
+// notCreated tells whether the server could not make a reader, and says why.
+func notCreated(err error, why string) bool {
+	const code = 10012
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == notCreated && strings.Contains(api.Description, "creating store")
+	return errors.As(err, &api) && api.ErrorCode == code && strings.Contains(api.Description, why)
 }
 
 var errConsumerClosed = errors.New("the consumer is closed")
@@ -206,7 +213,7 @@ func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 			if m, err = it.Next(jetstream.NextContext(ctx)); err == nil {
 				var ok bool
 				if ok, err = c.follows(it, m); ok {
-					return newMessage(m)
+					return c.handOut(ctx, m)
 				}
 			}
 		}
@@ -225,6 +232,25 @@ func (c *Consumer) Next(ctx context.Context) (*Message, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// handOut returns a message once it can't be lost any more. While storage fails
+// it waits.
+func (c *Consumer) handOut(ctx context.Context, m jetstream.Msg) (*Message, error) {
+	r, err := newMessage(m)
+	if err != nil {
+		return nil, err
+	}
+	for c.bus.durable(ctx, string(c.stream), r.Seq) != nil {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-c.bus.life.Done():
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, errConsumerClosed)
+		case <-time.After(pause):
+		}
+	}
+	return r, nil
 }
 
 // Close stops reading; the durable reader stays and goes on where it stopped.

@@ -12,13 +12,13 @@ import (
 	"parley.im/bus/event"
 )
 
-// loadIDs fills the id index from the headers of what was stored within its
-// age, so that no second durable list of ids has to be written.
-func (b *Bus) loadIDs(ctx context.Context) error {
+// loadIDs fills the id index from the headers of what was stored since a time,
+// so that no second durable list of ids has to be written.
+func (b *Bus) loadIDs(ctx context.Context, since time.Time) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range Streams() {
 		g.Go(func() error {
-			if err := b.loadStream(ctx, s); err != nil {
+			if err := b.loadStream(ctx, s, since); err != nil {
 				return fmt.Errorf("read the ids of %s: %w", s, unavailable(err))
 			}
 			return nil
@@ -27,8 +27,7 @@ func (b *Bus) loadIDs(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (b *Bus) loadStream(ctx context.Context, s Stream) error {
-	since := time.Now().Add(-b.cfg.IDAge)
+func (b *Bus) loadStream(ctx context.Context, s Stream, since time.Time) error {
 	info, err := b.streams[s].Info(ctx)
 	if err != nil {
 		return err

@@ -15,7 +15,10 @@ import (
 	"parley.im/bus/event"
 )
 
-const mediaBucket = "PARLEY_MEDIA"
+const (
+	mediaBucket = "PARLEY_MEDIA"
+	mediaStream = "OBJ_" + mediaBucket
+)
 
 // Media keeps bodies that are too large for an event. Its methods may be
 // called from several goroutines.
@@ -73,6 +76,9 @@ func (m *Media) putSum(ctx context.Context, name, mediaType string, r io.Reader,
 		meta.Metadata = map[string]string{"sha256": sum}
 	}
 	info, err := m.store.Put(ctx, meta, &fullReader{io.TeeReader(r, h)})
+	if err == nil {
+		err = m.bus.durable(ctx, mediaStream, 0)
+	}
 	if err != nil {
 		return event.Content{}, fmt.Errorf("store media: %w", unavailable(err))
 	}

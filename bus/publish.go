@@ -16,7 +16,7 @@ import (
 // ones are kept in Media.
 const MaxInline = 256 << 10
 
-// publishLimit bounds a Publish whose context has no deadline.
+// publishLimit bounds a Publish.
 const publishLimit = 10 * time.Second
 
 // Publish stores e and returns its sequence in its stream once it is stored at
@@ -24,8 +24,8 @@ const publishLimit = 10 * time.Second
 // first sequence; a second caller with an id that is on its way waits for the
 // first one's result. A body above MaxInline is kept in Media first.
 //
-// An outcome that is unknown is repeated with the same id while ctx allows (10
-// seconds when ctx has no deadline). The errors are ErrFull, ErrUnavailable
+// An outcome that is unknown is repeated with the same id while ctx allows, for
+// 10 seconds at most. The errors are ErrFull, ErrUnavailable
 // (not stored, or unknown: the caller repeats with the same id) and ErrInvalid
 // (repeating cannot help).
 func (b *Bus) Publish(ctx context.Context, e event.Event) (seq uint64, err error) {
@@ -33,11 +33,8 @@ func (b *Bus) Publish(ctx context.Context, e event.Event) (seq uint64, err error
 		return 0, fmt.Errorf("publish: %w", err)
 	}
 	defer b.leave()
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, publishLimit)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, publishLimit)
+	defer cancel()
 	s, ok := streamOf(e)
 	if !ok {
 		return 0, fmt.Errorf("publish %T: %w: it is a signal", e, ErrInvalid)
@@ -51,6 +48,9 @@ func (b *Bus) Publish(ctx context.Context, e event.Event) (seq uint64, err error
 
 func (b *Bus) publish(ctx context.Context, s Stream, e event.Event) (uint64, error) {
 	if err := checkID(e.EventID()); err != nil {
+		return 0, err
+	}
+	if err := b.resolve(ctx); err != nil {
 		return 0, err
 	}
 	for {

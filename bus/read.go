@@ -47,7 +47,7 @@ func (b *Bus) Last(ctx context.Context, s Stream, connector, lane string) (Recor
 	if err != nil {
 		return Record{}, fmt.Errorf("last on %s.%s: %w", connector, lane, readError(err))
 	}
-	return record(m)
+	return b.record(ctx, s, m)
 }
 
 // At returns the event with a sequence, or ErrNotFound.
@@ -85,7 +85,7 @@ func (b *Bus) get(ctx context.Context, s Stream, seq uint64, o ...jetstream.GetM
 	if err != nil {
 		return Record{}, readError(err)
 	}
-	return record(m)
+	return b.record(ctx, s, m)
 }
 
 func (b *Bus) stream(s Stream) (jetstream.Stream, error) {
@@ -111,7 +111,12 @@ func readError(err error) error {
 	return unavailable(err)
 }
 
-func record(m *jetstream.RawStreamMsg) (Record, error) {
+// record returns a message once it can't be lost any more: nobody acts on what a
+// power cut could still take back.
+func (b *Bus) record(ctx context.Context, s Stream, m *jetstream.RawStreamMsg) (Record, error) {
+	if err := b.durable(ctx, string(s), m.Sequence); err != nil {
+		return Record{}, err
+	}
 	r := Record{Seq: m.Sequence, Time: m.Time}
 	var err error
 	r.Event, err = decode(m.Header, m.Data)

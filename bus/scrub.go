@@ -60,7 +60,7 @@ func (b *Bus) Scrub(ctx context.Context) (records int, err error) {
 
 // resume starts the server again.
 func (b *Bus) resume() error {
-	if err := b.server.start(); err != nil {
+	if err := b.server.restart(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*attempt)

@@ -28,6 +28,7 @@ type embedded struct {
 	lock    *os.File
 	key     nkeys.KeyPair // of the host itself
 	trouble func(text string)
+	syncs   *syncs // nil unless each event is synced
 
 	mu          sync.Mutex
 	srv         *server.Server
@@ -46,6 +47,9 @@ func startEmbedded(c Config, trouble func(string)) (*embedded, error) {
 	}
 	if err := e.takeFolder(); err != nil {
 		return nil, err
+	}
+	if c.Durability == Fsync {
+		e.syncs = newSyncs(e.dir)
 	}
 	var err error
 	if e.key, err = nkeys.CreateUser(); err == nil {
@@ -83,6 +87,9 @@ func (e *embedded) takeFolder() error {
 	return nil
 }
 
+// account is the server's account of the host and its subscribers.
+const account = "PARLEY"
+
 // The limits of the port. The host has one connection, which they leave alone.
 const (
 	maxConnections   = 256
@@ -103,15 +110,18 @@ func (e *embedded) configuration() (string, error) {
 			users = append(users, s.Permissions())
 		}
 	}
-	sync := map[Durability]string{Fsync: "always", Interval: `"1s"`, Memory: `"1s"`}[e.cfg.Durability]
+	sync := "1s"
+	if e.syncs != nil {
+		sync = "2m" // what is promised is synced without it
+	}
 	return fmt.Sprintf(`
 server_name: parley
 max_payload: 1MB
-accounts { PARLEY { jetstream: enabled, users: [
+accounts { %s { jetstream: enabled, users: [
 %s
 ] } }
-jetstream { sync_interval: %s }
-%s`, strings.Join(users, "\n"), sync, e.port()), nil
+jetstream { sync_interval: %q }
+%s`, account, strings.Join(users, "\n"), sync, e.port()), nil
 }
 
 // port is the part of the configuration about the listener. Whoever publishes
@@ -205,14 +215,26 @@ func (e *embedded) addr() string {
 // forgetReader removes the damaged state of a reader, which keeps the server
 // from making it anew. What the reader had acknowledged is a hint only.
 func (e *embedded) forgetReader(s Stream, name string) error {
-	return os.RemoveAll(filepath.Join(e.dir, "jetstream", "PARLEY", "streams", string(s), "obs", name))
+	return os.RemoveAll(filepath.Join(e.dir, "jetstream", folder(string(s)), "obs", name))
 }
 
 // reopen stops the server and starts a new one on the same folder, which reads
 // the store from disk again.
 func (e *embedded) reopen() error {
 	e.shutdown()
-	return e.start()
+	if err := e.syncs.mend(filepath.Join(e.dir, scrubFile)); err != nil {
+		return err
+	}
+	return e.restart()
+}
+
+// restart starts the server on a store that is there already. Of what it reads,
+// nothing can be lost any more.
+func (e *embedded) restart() error {
+	if err := e.start(); err != nil {
+		return err
+	}
+	return e.syncs.all()
 }
 
 // setSubscribers changes who may connect, and reads the certificate anew.
@@ -269,6 +291,7 @@ func (e *embedded) connect(options []nats.Option) (*nats.Conn, error) {
 
 func (e *embedded) close() error {
 	e.shutdown()
+	e.syncs.wait()
 	var err error
 	if e.lock != nil {
 		err = e.lock.Close()

@@ -29,10 +29,14 @@ const (
 func Streams() []Stream { return []Stream{Inbounds, Outbounds, Statuses, Deads} }
 
 const (
-	dedupeWindow = 10 * time.Minute // the net below the id index
 	probeStream  = "PARLEY_PROBE"
 	probeSubject = "stored.probe.parley"
 )
+
+// dedupeWindow is how long the server recognises an id, which takes its memory
+// for each event: longer than a Publish repeats one whose outcome it does not
+// know. Beyond that the id index knows, see doubts.
+var dedupeWindow = time.Minute
 
 // root returns the public subject that all events of s begin with, "" if there
 // is no such stream.

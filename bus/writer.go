@@ -27,11 +27,15 @@ type write struct {
 	ctx context.Context // when it ends nobody waits for the outcome
 	id  string
 	msg *nats.Msg
+	seq uint64 // once the server has stored it
+
+	tried time.Time // when it was sent first; zero if it was not
 }
 
 // writer commits the writes of one stream. What arrives while a commit is
-// under way waits and goes together: singly when few wait, and as one atomic
-// batch, which costs a handful of fsyncs, when many do.
+// under way waits and goes together. The embedded server gets them singly, and
+// they share one fsync. External servers, which sync each message, get them as
+// one atomic batch, which costs a handful of fsyncs, when many wait.
 type writer struct {
 	bus    *Bus
 	stream Stream
@@ -80,7 +84,7 @@ func (w *writer) gather(first *write) []*write {
 // commit stores a batch and settles its ids. An unknown outcome is repeated
 // with the same ids while somebody waits for it.
 func (w *writer) commit(batch []*write) {
-	atomic := len(batch) >= atomicFrom
+	atomic := w.bus.server == nil && len(batch) >= atomicFrom
 	for {
 		batch = w.wanted(batch)
 		if len(batch) == 0 {
@@ -107,8 +111,14 @@ func (w *writer) wanted(batch []*write) []*write {
 			err = w.bus.health.wait(x.ctx)
 		}
 		if err != nil {
+			if !x.tried.IsZero() {
+				w.bus.doubts.add(x.tried)
+			}
 			w.settle(x, 0, err)
 			continue
+		}
+		if x.tried.IsZero() {
+			x.tried = time.Now()
 		}
 		kept = append(kept, x)
 	}
@@ -138,6 +148,8 @@ func (w *writer) singly(batch []*write) (again []*write) {
 			futures[i] = f
 		}
 	}
+	var stored []*write
+	var through uint64
 	for i, x := range batch {
 		if futures[i] == nil {
 			again = append(again, x)
@@ -145,7 +157,8 @@ func (w *writer) singly(batch []*write) (again []*write) {
 		}
 		select {
 		case ack := <-futures[i].Ok():
-			w.settle(x, ack.Sequence, nil)
+			x.seq, through = ack.Sequence, max(through, ack.Sequence)
+			stored = append(stored, x)
 		case err := <-futures[i].Err():
 			if w.refused(x, err) {
 				continue
@@ -153,7 +166,27 @@ func (w *writer) singly(batch []*write) (again []*write) {
 			again = append(again, x)
 		}
 	}
-	return again
+	return append(again, w.durable(stored, through)...)
+}
+
+// durable settles what the server has stored once it is on disk, and returns it
+// if that failed.
+func (w *writer) durable(stored []*write, through uint64) (again []*write) {
+	if len(stored) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), attempt)
+	defer cancel()
+	if err := w.bus.durable(ctx, string(w.stream), through); err != nil {
+		if isContext(err) {
+			w.bus.suspect(fmt.Sprintf("no sync within %s", attempt))
+		}
+		return stored
+	}
+	for _, x := range stored {
+		w.settle(x, x.seq, nil)
+	}
+	return nil
 }
 
 // refused settles a write that the server answered with a refusal; any other

@@ -13,6 +13,10 @@ import (
 // "mailto:bob@example.com", "web:room/lobby".
 type Address string
 
+// Anonymous is the sender of a message whose author wants to be unknown (RFC
+// 3323, section 4.1.1.3). Nothing can be sent to it.
+const Anonymous = Address("sip:anonymous@anonymous.invalid")
+
 // MaxAddress is the longest address in bytes.
 const MaxAddress = 1024
 
