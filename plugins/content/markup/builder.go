@@ -1,0 +1,242 @@
+package markup
+
+import (
+	"strings"
+	"unicode"
+
+	"parley.im/plugins/content"
+	"parley.im/plugins/content/text"
+)
+
+// A builder puts a document together from what a reader comes across, in
+// whatever order and nesting the source has it: blocks within inlines are
+// taken apart, stray words get a paragraph, and what is too deep stays where
+// it is.
+type builder struct {
+	size   int
+	losses content.Losses
+	blocks []Node // finished, of the document
+	open   []Node // List, Item and Quote around what comes next
+	deep   int    // how many more were opened than MaxDepth allows
+	line   Node   // the open Paragraph or Heading; Kind 0 when there is none
+	marks  []Node // Bold to Link around what comes next
+	spaced bool   // in HTML: a space here would be the second one
+	linked bool   // there is a link
+}
+
+// doc finishes the document.
+func (b *builder) doc() *Doc {
+	b.endLine()
+	for len(b.open) > 0 {
+		b.pop()
+	}
+	d := &Doc{Blocks: b.blocks, Losses: b.losses, size: b.size}
+	if b.linked {
+		honest(d.Blocks, &d.Losses)
+	}
+	return d
+}
+
+// enter opens a List, Item or Quote, or notes that it is too deep.
+func (b *builder) enter(n Node) {
+	b.endLine()
+	if b.deep > 0 || len(b.open) >= MaxDepth {
+		b.deep++
+		b.losses.Add(NestingFlattened)
+		return
+	}
+	b.open = append(b.open, n)
+}
+
+// leave closes what enter opened.
+func (b *builder) leave() {
+	b.endLine()
+	if b.deep > 0 {
+		b.deep--
+	} else if len(b.open) > 0 {
+		b.pop()
+	}
+}
+
+// pop moves the innermost open block into the one around it. Empty ones go.
+func (b *builder) pop() {
+	last := len(b.open) - 1
+	n := b.open[last]
+	b.open = b.open[:last]
+	if len(n.Children) > 0 {
+		b.block(n)
+	}
+}
+
+// block adds a finished block. A list holds items only, and only a list does.
+func (b *builder) block(n Node) {
+	into, inList := &b.blocks, false
+	if last := len(b.open) - 1; last >= 0 {
+		into, inList = &b.open[last].Children, b.open[last].Kind == List
+	}
+	switch {
+	case inList && n.Kind != Item:
+		n = Node{Kind: Item, Children: []Node{n}}
+	case !inList && n.Kind == Item:
+		n = Node{Kind: List, Number: Bullets, Children: []Node{n}}
+	}
+	*into = append(*into, n)
+}
+
+// heading begins a heading; what comes next belongs to it until endLine.
+func (b *builder) heading(level int) {
+	b.endLine()
+	b.line = Node{Kind: Heading, Number: level}
+	b.spaced = true
+}
+
+// endLine closes the open paragraph or heading. Breaks and spaces at its ends
+// show nothing and go.
+func (b *builder) endLine() {
+	n := b.line
+	b.line, b.spaced = Node{}, true
+	if n.Kind == 0 {
+		return
+	}
+	for len(n.Children) > 0 && isBlank(n.Children[len(n.Children)-1]) {
+		n.Children = n.Children[:len(n.Children)-1]
+	}
+	for len(n.Children) > 0 && n.Children[0].Kind == Break {
+		n.Children = n.Children[1:]
+	}
+	if len(n.Children) == 0 {
+		return
+	}
+	if last := &n.Children[len(n.Children)-1]; last.Kind == Text {
+		last.Text = strings.TrimRight(last.Text, " \t")
+	}
+	b.block(n)
+}
+
+func isBlank(n Node) bool {
+	return n.Kind == Break || n.Kind == Text && strings.Trim(n.Text, " \t") == ""
+}
+
+// codeBlock adds a block of code.
+func (b *builder) codeBlock(lines, language string) {
+	b.endLine()
+	lines = strings.TrimRight(text.Clean(lines), "\n")
+	if strings.TrimSpace(lines) == "" {
+		return
+	}
+	if strings.ContainsFunc(language, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("+-#_.", r)
+	}) || len(language) > 32 {
+		language = ""
+	}
+	b.block(Node{Kind: CodeBlock, Text: lines, Name: language})
+}
+
+// rule adds a line between two parts.
+func (b *builder) rule() {
+	b.endLine()
+	b.losses.Add(RuleAsText)
+	b.inline(Node{Kind: Text, Text: "———"})
+	b.endLine()
+}
+
+// mark opens a kind from Bold to Link. It tells whether it did: within one of
+// its own kind it has no effect. unmark closes it.
+func (b *builder) mark(n Node) bool {
+	for _, m := range b.marks {
+		if m.Kind == n.Kind {
+			return false
+		}
+	}
+	b.marks = append(b.marks, n)
+	return true
+}
+
+func (b *builder) unmark() { b.marks = b.marks[:len(b.marks)-1] }
+
+// text adds words, which may have several lines.
+func (b *builder) text(s string) {
+	s = text.Clean(s)
+	for {
+		line, rest, more := strings.Cut(s, "\n")
+		if line != "" {
+			b.inline(Node{Kind: Text, Text: line})
+		}
+		if !more {
+			return
+		}
+		b.inline(Node{Kind: Break})
+		s = rest
+	}
+}
+
+// code adds code within a line.
+func (b *builder) code(s string) {
+	if s = strings.ReplaceAll(text.Clean(s), "\n", " "); strings.TrimSpace(s) != "" {
+		b.inline(Node{Kind: Code, Text: s})
+	}
+}
+
+// inline adds a part of a line within the open marks.
+func (b *builder) inline(n Node) {
+	if b.line.Kind == 0 {
+		b.line.Kind = Paragraph
+	}
+	add(&b.line.Children, b.marks, n)
+}
+
+// add puts n at the end of nodes, within marks: into the node that is there
+// already when it has the same mark.
+func add(nodes *[]Node, marks []Node, n Node) {
+	last := len(*nodes) - 1
+	if len(marks) == 0 {
+		*nodes = append(*nodes, n)
+		return
+	}
+	m := marks[0]
+	if last < 0 || (*nodes)[last].Kind != m.Kind || (*nodes)[last].URL != m.URL || (*nodes)[last].Name != m.Name {
+		*nodes = append(*nodes, Node{Kind: m.Kind, URL: m.URL, Name: m.Name})
+		last++
+	}
+	add(&(*nodes)[last].Children, marks[1:], n)
+}
+
+// link adds a link around what inside adds; without a usable address only
+// that.
+func (b *builder) link(raw string, inside func()) {
+	url, ok := address(raw)
+	if !ok || !b.mark(Node{Kind: Link, URL: url}) {
+		if !ok {
+			b.losses.Add(LinkRemoved)
+		}
+		inside()
+		return
+	}
+	b.linked = true
+	inside()
+	b.unmark()
+}
+
+// image adds a picture.
+func (b *builder) image(raw, alt string) {
+	alt = oneLine(alt)
+	url, ok := address(raw)
+	switch {
+	case ok:
+		b.inline(Node{Kind: Image, URL: url, Text: alt})
+	case alt != "":
+		b.losses.Add(ImageRemoved)
+		b.text(alt)
+	default:
+		b.losses.Add(ImageRemoved)
+	}
+}
+
+// oneLine makes clean words of s that have no line ends and no marks that
+// nobody sees.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(text.Clean(s)), " ")
+}
+
+// plain reads text as it is: one paragraph, whose lines all stay.
+func (b *builder) plain(s string) { b.text(s) }
