@@ -198,6 +198,7 @@ func (h *Host) wire(k kept) error {
 		return problems
 	}
 	h.current.Store(&setup{config: h.Config, table: table, connectors: h.now().connectors})
+	h.warn(h.Config)
 	edge, err := sipedge.New(edgeConfig(h.Config, k, h.Log), edgeHost{h})
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,15 +22,72 @@ func edgeConfig(c *config.Config, k kept, log *slog.Logger) sipedge.Config {
 		network, address, _ := strings.Cut(l, ":")
 		e.Listen = append(e.Listen, sipedge.Listener{Network: network, Address: address})
 	}
-	e.Accounts = edgeAccounts(c)
+	e.TLS, e.Origins, e.Limits = edgeTLS(c), c.SIP.Origins, edgeLimits(c)
+	e.Accounts, e.Trunks = edgeAccounts(c), edgeTrunks(c)
 	return e
+}
+
+func edgeTrunks(c *config.Config) (list []sipedge.Trunk) {
+	for _, t := range c.SIP.Trunks {
+		list = append(list, sipedge.Trunk{Name: t.Name, Peers: t.Peers})
+	}
+	return list
+}
+
+func edgeLimits(c *config.Config) sipedge.Limits {
+	l := c.SIP.Limits
+	if l.Ban == 0 {
+		l.Ban = -1
+	}
+	return sipedge.Limits{
+		Connections: l.Connections, PerSource: l.PerSource, Handshake: l.Handshake, Header: l.Header, Idle: l.Idle, Write: l.Write,
+		Body: int(l.Body), Headers: l.Headers, Transactions: l.Transactions, Sources: l.Sources,
+		Requests: l.Requests, AccountRequests: l.AccountRequests, Guesses: l.Guesses, Ban: l.Ban, Exempt: l.Exempt,
+	}
+}
+
+func edgeTLS(c *config.Config) sipedge.TLS {
+	return sipedge.TLS{Certificate: c.SIP.TLS.Pair, ClientCAs: c.SIP.TLS.ClientCAs}
+}
+
+// changeEdge has the edge go by a changed configuration, from the next request
+// or connection on.
+func (h *Host) changeEdge(ctx context.Context, before, after *config.Config) error {
+	if err := h.edge.SetAccounts(ctx, edgeAccounts(after)); err != nil {
+		return err
+	}
+	if err := h.edge.SetTrunks(edgeTrunks(after)); err != nil {
+		return err
+	}
+	if err := h.edge.SetLimits(edgeLimits(after)); err != nil {
+		return err
+	}
+	if !before.SIP.TLS.Same(after.SIP.TLS) {
+		if err := h.edge.SetTLS(edgeTLS(after)); err != nil {
+			return err
+		}
+	}
+	return h.edge.SetOrigins(after.SIP.Origins)
+}
+
+// warn logs what is no mistake in a configuration, but will be trouble.
+func (h *Host) warn(c *config.Config) {
+	for _, w := range c.Warnings {
+		h.Log.Warn(w.String())
+	}
 }
 
 func edgeAccounts(c *config.Config) (list []sipedge.Account) {
 	for _, a := range c.SIP.Accounts {
-		list = append(list, sipedge.Account{User: a.User, Password: a.Password.Reveal()})
+		list = append(list, sipedge.Account{User: a.User, Password: a.Password.Reveal(), SHA256: a.HA1SHA256.Reveal(), MD5: a.HA1MD5.Reveal()})
 	}
 	return list
+}
+
+// AccountHashes returns what a SIP account of the configuration may have
+// instead of its password, in hex.
+func AccountHashes(user, realm, password string) (sha256, md5 string) {
+	return sipedge.Hash(user, realm, password)
 }
 
 // edgeHost is what the SIP edge may ask of the host.
@@ -53,17 +111,43 @@ func (e edgeHost) Stored(id string) bool {
 	return ok
 }
 
-// Check tells whether a route takes a message.
-func (e edgeHost) Check(ctx context.Context, from, to event.Address) error {
-	in := event.Inbound{Envelope: event.Envelope{Origin: event.BuiltinSIP, Sender: from, Recipient: to}}
-	_, err := e.h.find(ctx, &in)
+// Check tells whether a route takes a message, and some target of it its type.
+func (e edgeHost) Check(ctx context.Context, in event.Inbound) error {
+	d, err := e.h.find(ctx, &in)
 	switch {
+	case err == nil:
+		return e.h.checkType(d, in.MediaType)
 	case errors.Is(err, route.ErrForbidden):
 		return fmt.Errorf("%w: %w", sipedge.ErrForbidden, err)
 	case errors.Is(err, route.ErrNoRoute):
 		return fmt.Errorf("%w: %w", sipedge.ErrNoRoute, err)
 	}
 	return err
+}
+
+// checkType returns an error if no target of a decision takes content of a type.
+func (h *Host) checkType(d route.Decision, mediaType string) error {
+	var accept []string
+	for _, t := range d.Targets {
+		a := h.abilities(t.Connector)
+		if a.Takes(mediaType) {
+			return nil
+		}
+		accept = append(accept, a.Types...)
+	}
+	if len(d.Targets) == 0 {
+		return nil
+	}
+	slices.Sort(accept)
+	return &sipedge.TypeError{Accept: slices.Compact(accept)}
+}
+
+// abilities returns what is known of a target's connector.
+func (h *Host) abilities(name string) deliver.Abilities {
+	if c := h.now().connectors[name]; c != nil {
+		return c.abilities()
+	}
+	return sipAbilities()
 }
 
 // Told stores what a phone says of a message that was delivered to it. It can

@@ -95,7 +95,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 		settledDesc, retriesDesc, deadDesc, foundDesc, repeatsDesc, parkedDesc, heldDesc, circuitDesc,
 		restartsDesc, upDesc, messagesDesc, bytesDesc, pendingDesc, idsDesc, returnedDesc, trimmedDesc,
 		inTakenDesc, inRoutedDesc, inRefusedDesc, inUnderWayDesc, inMissingDesc,
-		takenDesc, beforeDesc, keptDesc, goneDesc, asideDesc, missingDesc,
+		takenDesc, beforeDesc, keptDesc, goneDesc, asideDesc, missingDesc, sipOpenDesc, sipRefusedDesc,
 	} {
 		ch <- d
 	}
@@ -104,6 +104,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 // Collect sends the figures of the moment.
 func (f *figures) Collect(ch chan<- prometheus.Metric) {
 	f.stage(ch, event.BuiltinSIP, f.h.sip.Stats())
+	collectSockets(ch, f.h.edge.Stats())
 	for name, c := range f.h.now().connectors {
 		f.stage(ch, name, c.stage.Stats())
 		state := c.process.State()

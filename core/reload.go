@@ -71,9 +71,10 @@ func (h *Host) Reload(ctx context.Context) (done []string, err error) {
 	if err := h.bus.SetSubscribers(e.config.Bus.Readers()); err != nil { // the one step that can be refused
 		return nil, err
 	}
-	if err := h.edge.SetAccounts(ctx, edgeAccounts(e.config)); err != nil {
+	if err := h.changeEdge(ctx, before.config, e.config); err != nil {
 		return nil, err
 	}
+	h.warn(e.config)
 	h.current.Store(p.after)
 	p.stop()
 	p.start(ctx, h)
@@ -170,7 +171,10 @@ func (p *plan) words(before *config.Config) (done []string) {
 	say("removed; its messages wait", p.removed)
 	for what, differs := range map[string]bool{
 		"routes":      !reflect.DeepEqual(before.Routes, after.Routes),
+		"certificate": !before.SIP.TLS.Same(after.SIP.TLS),
+		"origins":     !slices.Equal(before.SIP.Origins, after.SIP.Origins),
 		"accounts":    !reflect.DeepEqual(before.SIP.Accounts, after.SIP.Accounts),
+		"trunks":      !reflect.DeepEqual(before.SIP.Trunks, after.SIP.Trunks),
 		"subscribers": !reflect.DeepEqual(before.Bus.Subscribers, after.Bus.Subscribers),
 	} {
 		if differs {

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/url"
@@ -25,7 +28,11 @@ func (r *reader) check() {
 	r.checkSubscribers()
 	r.checkNames()
 	r.checkListeners()
+	r.checkSIPTLS()
+	r.checkOrigins()
 	r.checkAccounts()
+	r.checkSIPLimits()
+	r.checkTrunks()
 	r.checkTracing()
 	for _, name := range slices.Sorted(maps.Keys(r.c.Plugins)) {
 		r.checkPlugin("plugins."+name, r.c.Plugins[name])
@@ -116,6 +123,14 @@ func (r *reader) checkNames() {
 	}
 }
 
+// unique notes the name of the ith of several, and that an earlier one has it.
+func (r *reader) unique(seen map[string]int, name string, i int, path, what string) {
+	if other, ok := seen[name]; ok {
+		r.problem(path, "%q is %s %d already", name, what, other+1)
+	}
+	seen[name] = i
+}
+
 // shipped are the passwords that everybody knows from the shipped file.
 var shipped = []string{"alice-secret", "bob-secret"}
 
@@ -127,16 +142,31 @@ func (r *reader) checkAccounts() {
 		if !userName.MatchString(a.User) && !r.said(path+".user") {
 			r.problem(path+".user", "%q; give letters, digits and . _ + -, as before the @ of the SIP address", a.User)
 		}
-		if other, ok := seen[a.User]; ok {
-			r.problem(path+".user", "%q is account %d already", a.User, other+1)
-		}
-		seen[a.User] = i
+		r.unique(seen, a.User, i, path+".user", "account")
+		r.checkHashes(path, a)
 		switch p := a.Password.Reveal(); {
-		case p == "" && r.said(path+".password"):
+		case p == "" && (r.said(path+".password") || a.hashed()):
 		case p == "":
-			r.problem(path+".password", "missing; give one, or { file = \"…\" } or { env = \"…\" }")
+			r.problem(path+".password", "missing; give one, or { file = \"…\" } or { env = \"…\" }, or hashes of it (parley account hash)")
+		case a.hashed():
+			r.problem(path+".password", "stands beside hashes; give one of them")
 		case open != "" && slices.Contains(shipped, p):
 			r.problem(path+".password", "is the one everybody knows from the shipped file, and %s can be reached by others; choose another", open)
+		}
+	}
+}
+
+func (a Account) hashed() bool { return a.HA1SHA256.Reveal() != "" || a.HA1MD5.Reveal() != "" }
+
+func (r *reader) checkHashes(path string, a Account) {
+	for _, h := range []struct {
+		key  string
+		hash Secret
+		size int
+	}{{"ha1_sha256", a.HA1SHA256, sha256.Size}, {"ha1_md5", a.HA1MD5, md5.Size}} {
+		b, err := hex.DecodeString(h.hash.Reveal())
+		if err != nil || len(b) != 0 && len(b) != h.size {
+			r.problem(path+"."+h.key, "is no hash; \"parley account hash %s\" prints one", a.User)
 		}
 	}
 }

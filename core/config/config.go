@@ -4,10 +4,13 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"time"
 )
@@ -21,6 +24,8 @@ type Config struct {
 	Tracing Tracing
 	Plugins map[string]Plugin // by instance name
 	Routes  []Route
+
+	Warnings Problems // what is no mistake, but soon will be trouble
 
 	lines map[string]int
 }
@@ -69,14 +74,35 @@ type SIP struct {
 	Domains  []string // aliases of one domain; the first is canonical
 	Realm    string   // of digest authentication
 	Digest   []string // algorithms offered, in this order
-	Listen   []string // network:host:port, network udp or tcp
+	Listen   []string // network:host:port, network udp, tcp, tls, ws or wss
+	TLS      SIPTLS   // of tls and wss
+	Origins  []string // patterns of hosts whose pages may use ws and wss, beside the listener's own
+	Limits   SIPLimits
 	Accounts []Account
+	Trunks   []Trunk
 }
 
-// Account is one [[sip.account]].
+// Trunk is one [[sip.trunk]].
+type Trunk struct {
+	Name  string
+	Peers []netip.Prefix // addresses it sends from
+}
+
+// SIPTLS is the [sip.tls] table: files, relative to the file's folder, and
+// what was read from them.
+type SIPTLS struct {
+	Certificate, Key, ClientCA string
+
+	Pair      tls.Certificate
+	ClientCAs *x509.CertPool // nil without ClientCA
+}
+
+// Account is one [[sip.account]]: it has a password, or hashes of it.
 type Account struct {
-	User     string
-	Password Secret
+	User      string
+	Password  Secret
+	HA1SHA256 Secret // hex of SHA-256(user:realm:password)
+	HA1MD5    Secret // hex of MD5(user:realm:password)
 }
 
 // HTTP is the [http] table.
@@ -158,6 +184,7 @@ func Default() *Config {
 			Domains: []string{"127.0.0.1", "localhost"},
 			Digest:  []string{"SHA-256", "MD5"},
 			Listen:  []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"},
+			Limits:  defaultLimits(),
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:8025"},
 		Plugins: map[string]Plugin{},

@@ -53,7 +53,7 @@ func TestTheShippedFileShowsEveryKey(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "bridge.toml")
-	text := "zzzz = 1\n[bus]\nzzzz = 1\n[bus.retention]\nzzzz = 1\n[bus.tls]\nzzzz = 1\n[[bus.subscriber]]\nzzzz = 1\n[sip]\nzzzz = 1\n[[sip.account]]\nzzzz = 1\n[http]\nzzzz = 1\n[[route]]\nzzzz = 1\n[tracing]\nzzzz = 1\n"
+	text := "zzzz = 1\n[bus]\nzzzz = 1\n[bus.retention]\nzzzz = 1\n[bus.tls]\nzzzz = 1\n[[bus.subscriber]]\nzzzz = 1\n[sip]\nzzzz = 1\n[sip.tls]\nzzzz = 1\n[sip.ws]\nzzzz = 1\n[sip.limits]\nzzzz = 1\n[[sip.account]]\nzzzz = 1\n[[sip.trunk]]\nzzzz = 1\n[http]\nzzzz = 1\n[[route]]\nzzzz = 1\n[tracing]\nzzzz = 1\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ to = "web:room/x"
 
 func TestASecretIsNeverShown(t *testing.T) {
 	var log strings.Builder
-	a := Account{"alice", NewSecret("hush")}
+	a := Account{User: "alice", Password: NewSecret("hush"), HA1MD5: NewSecret("hush")}
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "account", a, "password", a.Password)
 	j, err := json.Marshal(a)
 	if err != nil {

@@ -3,9 +3,13 @@ package config
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
+
+// sipNetworks are those of sip.listen.
+var sipNetworks = []string{"udp", "tcp", "tls", "ws", "wss"}
 
 // A listener is an address that something in the configuration listens on.
 type listener struct {
@@ -39,9 +43,12 @@ func (r *reader) listeners() (list []listener) {
 	for _, text := range r.c.SIP.Listen {
 		network, address, _ := strings.Cut(text, ":")
 		host, port, bad := split(address)
-		if bad || network != "udp" && network != "tcp" {
-			r.problem("sip.listen", "%q: give network:host:port, such as \"udp:127.0.0.1:5060\"; networks are udp and tcp", text)
+		if bad || !slices.Contains(sipNetworks, network) {
+			r.problem("sip.listen", "%q: give network:host:port, such as \"udp:127.0.0.1:5060\"; networks are %s", text, strings.Join(sipNetworks, ", "))
 			continue
+		}
+		if network != "udp" {
+			network = "tcp" // what is spoken on it does not matter to the port
 		}
 		list = append(list, listener{"sip.listen", text, network, host, port})
 	}

@@ -123,14 +123,31 @@ func (r *reader) sip(t *table) {
 	t.text("realm", &s.Realm)
 	t.texts("digest", &s.Digest)
 	t.texts("listen", &s.Listen)
+	files := t.table("tls")
+	files.text("certificate", &s.TLS.Certificate)
+	files.text("key", &s.TLS.Key)
+	files.text("client_ca", &s.TLS.ClientCA)
+	files.done()
+	ws := t.table("ws")
+	ws.texts("origins", &s.Origins)
+	ws.done()
+	r.sipLimits(t.table("limits"))
 	for _, t := range t.tables("account") {
 		var a Account
 		t.text("user", &a.User)
 		t.secret("password", &a.Password)
+		t.secret("ha1_sha256", &a.HA1SHA256)
+		t.secret("ha1_md5", &a.HA1MD5)
 		t.done()
 		s.Accounts = append(s.Accounts, a)
 	}
+	for _, t := range t.tables("trunk") {
+		r.trunk(t)
+	}
 	t.done()
+	for _, f := range []*string{&s.TLS.Certificate, &s.TLS.Key, &s.TLS.ClientCA} {
+		*f = r.file(*f)
+	}
 	if s.Realm == "" && len(s.Domains) > 0 {
 		s.Realm = s.Domains[0]
 	}

@@ -22,13 +22,11 @@ func (r *reader) checkSubscribers() {
 	for i, s := range b.Subscribers {
 		path := fmt.Sprintf("bus.subscriber[%d]", i)
 		r.checkSubscriber(path, s)
-		if other, ok := names[s.Name]; ok {
-			r.problem(path+".name", "%q is subscriber %d already", s.Name, other+1)
-		}
+		r.unique(names, s.Name, i, path+".name", "subscriber")
 		if other, ok := keys[s.NKey]; ok && s.NKey != "" {
 			r.problem(path+".nkey", "is that of subscriber %d already; each needs its own", other+1)
 		}
-		names[s.Name], keys[s.NKey] = i, i
+		keys[s.NKey] = i
 	}
 }
 

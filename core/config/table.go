@@ -23,6 +23,10 @@ func (r *reader) problem(path, format string, args ...any) {
 	r.problems = append(r.problems, Problem{r.c.File, r.c.Line(path), path, fmt.Sprintf(format, args...)})
 }
 
+func (r *reader) warning(path, format string, args ...any) {
+	r.c.Warnings = append(r.c.Warnings, Problem{r.c.File, r.c.Line(path), path, fmt.Sprintf(format, args...)})
+}
+
 // said tells whether something is known to be wrong at a path.
 func (r *reader) said(path string) bool {
 	return slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Path == path })

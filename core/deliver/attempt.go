@@ -170,10 +170,15 @@ func (a Abilities) take(d event.Delivery) error {
 		return fmt.Errorf("messages of kind %q are not taken here", d.Kind)
 	case a.MaxBytes > 0 && size > a.MaxBytes:
 		return fmt.Errorf("body of %d bytes; at most %d are taken here", size, a.MaxBytes)
-	case len(a.Types) > 0 && !slices.ContainsFunc(a.Types, func(p string) bool { return typeMatches(p, d.MediaType) }):
+	case !a.Takes(d.MediaType):
 		return fmt.Errorf("content of type %q is not taken here, only %s", bare(d.MediaType), strings.Join(a.Types, ", "))
 	}
 	return nil
+}
+
+// Takes tells whether content of a MIME type is taken.
+func (a Abilities) Takes(mediaType string) bool {
+	return len(a.Types) == 0 || slices.ContainsFunc(a.Types, func(p string) bool { return typeMatches(p, mediaType) })
 }
 
 func typeMatches(pattern, mediaType string) bool {

@@ -361,10 +361,10 @@ func TestOutcomesThatEndAMessage(t *testing.T) {
 		{"the far side can never take it", event.Permanent(errors.New("no such room")), nil, event.ReasonPermanent, "no such room"},
 		{"the recipient says no", event.Refused(errors.New("blocked")), nil, event.ReasonRefused, "blocked"},
 		{"the retry budget ends", event.Retry(event.ScopeMessage, 0, errors.New("500 again")), nil, event.ReasonExhausted, "500 again"},
-		{"it expires first", event.Retry(event.ScopeTarget, 0, errors.New("busy")), func(o *event.Outbound) {
+		{"M12 it expires first", event.Retry(event.ScopeTarget, 0, errors.New("busy")), func(o *event.Outbound) {
 			o.Expires = time.Now().Add(30 * time.Millisecond)
 		}, event.ReasonExpired, "not delivered before it expired"},
-		{"it expires while parked", event.Retry(event.ScopeTarget, event.UntilWoken, errors.New("off")), func(o *event.Outbound) {
+		{"M12 it expires while parked", event.Retry(event.ScopeTarget, event.UntilWoken, errors.New("off")), func(o *event.Outbound) {
 			o.Expires = time.Now().Add(50 * time.Millisecond)
 		}, event.ReasonExpired, "not delivered before it expired"},
 		{"the connector does not take the kind", nil, func(o *event.Outbound) { o.Kind = event.KindEdit }, event.ReasonPermanent,

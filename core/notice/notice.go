@@ -94,7 +94,7 @@ func (s *Stage) notice(st event.Status) (n event.Outbound, due bool) {
 	switch {
 	case st.Kind == event.KindStatus || st.Automatic:
 		return n, false
-	case st.Sender == "" || st.Origin == "" || st.NativeID == "":
+	case st.Sender == "" || st.Origin == "" || st.NativeID == "" || st.Sender == event.Anonymous:
 		return n, false
 	}
 	receipt := ""

@@ -10,13 +10,17 @@ import (
 	"parley.im/bus/event"
 )
 
-// maxURI is the longest URI in bytes that is looked at.
-const maxURI = 512
+// maxURI is the longest URI in bytes that is looked at. Those of phones that are
+// woken by push are long (RFC 8599).
+const maxURI = 1024
 
-var errScheme = errors.New("only sip: and sips: URIs are known here")
+// maxAOR is the longest address in bytes that somebody can have.
+const maxAOR = 512
+
+var errScheme = errors.New("only sip:, sips: and im: URIs are known here")
 
 // AOR returns the canonical address of a SIP URI, "sip:alice@example.com":
-// sips becomes sip, a domain alias the first domain, the host lower case;
+// sips and im become sip (RFC 3428, section 5), a domain alias the first domain, the host lower case;
 // port, password, parameters and headers are left out. The user part keeps its
 // case; what is percent-encoded without need is decoded, so that URIs that are
 // equal by RFC 3261, section 19.1.4, give one address. A URI in a domain that
@@ -56,6 +60,9 @@ func (d domains) aor(uri string) (event.Address, error) {
 		return "", fmt.Errorf("SIP URI %.64q has no user", uri)
 	}
 	a := event.Address("sip:" + user + "@" + host)
+	if len(a) > maxAOR {
+		return "", fmt.Errorf("an address of %d bytes", len(a))
+	}
 	return a, a.Check()
 }
 
@@ -65,7 +72,7 @@ func (d domains) parts(uri string) (user, host string, err error) {
 		return "", "", fmt.Errorf("SIP URI of %d bytes", len(uri))
 	}
 	scheme, rest, _ := strings.Cut(uri, ":")
-	if s := strings.ToLower(scheme); s != "sip" && s != "sips" {
+	if s := strings.ToLower(scheme); s != "sip" && s != "sips" && s != "im" {
 		return "", "", errScheme
 	}
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
@@ -131,7 +138,7 @@ func unreserved(c byte) bool {
 func canonicalHost(s string) (string, error) {
 	if strings.HasPrefix(s, "[") {
 		inner, port, ok := strings.Cut(s[1:], "]")
-		ip, err := netip.ParseAddr(inner)
+		ip, err := netip.ParseAddr(strings.Replace(inner, ":::", "::", 1)) // RFC 5118, section 4.10
 		if !ok || err != nil || !ip.Is6() || ip.Zone() != "" || port != "" && !isPort(strings.TrimPrefix(port, ":")) {
 			return "", errors.New("not an IPv6 address in brackets")
 		}
@@ -144,6 +151,9 @@ func canonicalHost(s string) (string, error) {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "" || len(host) > 255 {
 		return "", errors.New("no host")
+	}
+	if strings.Contains("."+host+".", "..") {
+		return "", errors.New("a host name with an empty label")
 	}
 	for _, c := range []byte(host) {
 		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {

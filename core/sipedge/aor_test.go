@@ -1,6 +1,7 @@
 package sipedge
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ func TestAOR(t *testing.T) {
 		{"sip:bob@other.example.org:7000", "sip:bob@other.example.org"},
 		{"sip:bob@[2001:DB8::1]", "sip:bob@[2001:db8::1]"},
 		{"sip:example.com", ""}, {"sip:@example.com", ""}, {"", ""}, {"sip:", ""}, {"alice@example.com", ""},
-		{"tel:+431", ""}, {"im:a@example.com", ""}, {"sip:a@", ""}, {"sip:a@exa mple.com", ""}, {"sip:a b@example.com", ""},
+		{"tel:+431", ""}, {"im:a@example.com", "sip:a@example.com"}, {"sip:a@", ""}, {"sip:a@example.com..", ""}, {"sip:a@.example.com", ""}, {"sip:a@a..b", ""}, {"sip:a@exa mple.com", ""}, {"sip:a b@example.com", ""},
 		{"sip:a%0d%0aX@example.com", ""}, {"sip:a%00@example.com", ""}, {"sip:a%4@example.com", ""}, {"sip:a%zz@example.com", ""},
 		{"sip:a\r\nb@example.com", ""}, {"sip:a@example.com:0", ""}, {"sip:a@example.com:99999", ""}, {"sip:a@[::1", ""},
 		{"sip:" + strings.Repeat("a", 600) + "@example.com", ""},
@@ -110,17 +111,19 @@ func FuzzCredentials(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	g, err := newGuard(Config{Domains: []string{"example.com"}, Accounts: []Account{{"alice", "secret"}}}, d)
+	g, err := newGuard(Config{Domains: []string{"example.com"}, Accounts: []Account{{User: "alice", Password: "secret"}}}, d)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(login(g.challenge(false)[0], "alice", "guess", "MESSAGE", "sip:b@example.com", 1))
+	f.Add(login(g.challenge(netip.Addr{}, false)[0], "alice", "guess", "MESSAGE", "sip:b@example.com", 1))
 	f.Add(`Digest username="alice", realm="example.com", nonce="", uri="", response="", qop=auth, nc=00000001, cnonce="x"`)
 	f.Add(`Digest nc=ffffffff`)
 	f.Add(`digest ="`)
 	f.Fuzz(func(t *testing.T, v string) {
-		if c, err := g.verify([]string{v}, "MESSAGE", "sip:b@example.com"); err == nil {
-			t.Errorf("%q is taken for %s", v, c.aor)
+		for _, c := range g.credentials([]string{v}) {
+			if c, ok := g.right(c, "MESSAGE", "sip:b@example.com"); ok {
+				t.Errorf("%q is taken for %s", v, c.aor)
+			}
 		}
 		g.nonces.fresh(v)
 	})
@@ -137,8 +140,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{"bad domain", Config{Domains: []string{"exa mple"}}, false},
 		{"bad network", Config{Domains: []string{"a"}, Listen: []Listener{{"sctp", ":5060"}}}, false},
 		{"bad address", Config{Domains: []string{"a"}, Listen: []Listener{{"udp", "5060"}}}, false},
-		{"bad user", Config{Domains: []string{"a"}, Accounts: []Account{{"a b", "x"}}}, false},
-		{"two that are equal", Config{Domains: []string{"a"}, Accounts: []Account{{"ann", "x"}, {"%61nn", "y"}}}, false},
+		{"bad user", Config{Domains: []string{"a"}, Accounts: []Account{{User: "a b", Password: "x"}}}, false},
+		{"two that are equal", Config{Domains: []string{"a"}, Accounts: []Account{{User: "ann", Password: "x"}, {User: "%61nn", Password: "y"}}}, false},
 		{"realm with CRLF", Config{Domains: []string{"a"}, Realm: "a\r\nb"}, false},
 	} {
 		if _, err := New(tc.c, newHost()); (err == nil) != tc.ok {

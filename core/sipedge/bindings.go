@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +31,9 @@ type Bindings interface {
 // may change after it is made: a refresh replaces the binding.
 type binding struct {
 	Contact  string
-	Instance string `json:",omitempty"` // of RFC 5626, with its reg-id
+	Instance string   `json:",omitempty"` // of RFC 5626, with its reg-id
+	Q        int      `json:",omitempty"` // in thousandths below 1: what was said is 1 - Q/1000
+	Routes   []string `json:",omitempty"` // URIs of the proxies before the phone (RFC 3327), ours first
 	CallID   string
 	CSeq     uint32
 	Expires  time.Time
@@ -41,9 +45,19 @@ type binding struct {
 	cpim      *bool // whether it takes message/cpim, if known since; guarded, too
 }
 
-// is tells whether two bindings are of the same phone.
+// is tells whether a binding takes the place of another: that of the same
+// contact, or of the same flow of one phone (RFC 5626, section 6).
 func (b *binding) is(o *binding) bool {
-	return b.Contact == o.Contact || b.Instance != "" && b.Instance == o.Instance
+	if b.Instance != "" && o.Instance != "" {
+		return b.Instance == o.Instance
+	}
+	return b.Contact == o.Contact
+}
+
+// phone is what all flows of one phone have in common: empty if it does not say.
+func (b *binding) phone() string {
+	id, _, _ := strings.Cut(b.Instance, ";")
+	return id
 }
 
 // phones are the bindings of one account.
@@ -181,17 +195,21 @@ func (p *phones) current(now time.Time) []*binding {
 	return live
 }
 
-// reachable returns the current bindings that are not suspended.
+// reachable returns the current bindings that are not suspended; of a phone with
+// several flows the one that is newest, so that it gets a message once (RFC
+// 5626, section 7).
 func (p *phones) reachable(now time.Time) []*binding {
 	var some []*binding
 	live := p.current(now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range live {
-		if !b.suspended {
+	for i, b := range slices.Backward(live) {
+		newer := func(o *binding) bool { return !o.suspended && b.phone() != "" && o.phone() == b.phone() }
+		if !b.suspended && !slices.ContainsFunc(live[i+1:], newer) {
 			some = append(some, b)
 		}
 	}
+	slices.Reverse(some)
 	return some
 }
 

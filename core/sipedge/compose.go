@@ -41,6 +41,9 @@ func (e *Edge) compose(d event.Delivery, b *binding, turn int) (*sip.Request, er
 	}
 	req := sip.NewRequest(sip.MESSAGE, target)
 	req.AppendHeader(e.via(d, b, turn))
+	for _, uri := range b.Routes {
+		req.AppendHeader(sip.NewHeader("Route", "<"+uri+">"))
+	}
 	hops := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&hops)
 	req.AppendHeader(&sip.FromHeader{DisplayName: quoted(d.FromName), Address: from, Params: sip.HeaderParams{{K: "tag", V: token("tag", d.ID)}}})
@@ -109,11 +112,12 @@ func (e *Edge) via(d event.Delivery, b *binding, turn int) *sip.ViaHeader {
 // address sets the way a request goes: from the listening socket to where the
 // phone registered from, or along its connection.
 func (e *Edge) address(req *sip.Request, b *binding) {
-	req.SetTransport(sip.NetworkToUpper(b.Path.Network))
 	req.SetDestination(b.Path.Source)
 	if b.Path.Network != "udp" {
-		return // a local address would pick any connection of the listener
+		req.SetTransport("TCP") // the library knows no other connections
+		return                  // a local address would pick any connection of the listener
 	}
+	req.SetTransport("UDP")
 	host, port, err := net.SplitHostPort(e.listener(b.Path.Local))
 	if err == nil {
 		req.Laddr.IP = net.ParseIP(host)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -254,7 +255,7 @@ func TestSilentPhoneIsLeftOut(t *testing.T) {
 	// What it sends shows that it is there.
 	d := p.message("sip:alice@example.com", "here")
 	d.from = "<sip:bob@example.com>;tag=1"
-	d.auth = login(e.guard.challenge(false)[0], "bob", "builder", d.method, d.uri, 1)
+	d.auth = login(e.guard.challenge(netip.Addr{}, false)[0], "bob", "builder", d.method, d.uri, 1)
 	p.send(d.String())
 	for code := ""; code != "202"; {
 		code = strings.Fields(p.mustRead())[1] // after what was sent again to it

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,11 +19,6 @@ import (
 const (
 	algSHA256 = "SHA-256"
 	algMD5    = "MD5"
-)
-
-var (
-	errNoCredentials = errors.New("no credentials for this realm")
-	errWrongDigest   = errors.New("wrong digest")
 )
 
 // guard knows the accounts and judges digest credentials (RFC 7616, with the
@@ -41,16 +36,27 @@ type account struct {
 	hashes map[string]string // H(user:realm:password) by algorithm
 }
 
-func newAccount(aor event.Address, user, realm, password string) account {
-	a1 := []byte(user + ":" + realm + ":" + password)
-	s, m := sha256.Sum256(a1), md5.Sum(a1)
-	return account{aor, map[string]string{algSHA256: hex.EncodeToString(s[:]), algMD5: hex.EncodeToString(m[:])}}
+func newAccount(aor event.Address, a Account, realm string) account {
+	if a.Password != "" {
+		a.SHA256, a.MD5 = Hash(a.User, realm, a.Password)
+	}
+	return account{aor, map[string]string{algSHA256: strings.ToLower(a.SHA256), algMD5: strings.ToLower(a.MD5)}}
 }
 
-// challenge returns the values of the WWW-Authenticate headers.
-func (g *guard) challenge(stale bool) []string {
+// Hash returns what an Account may have instead of its password, in hex. Who
+// has the hash of an algorithm can log in with it as with the password, but
+// only in that realm.
+func Hash(user, realm, password string) (sha, md string) {
+	a1 := []byte(user + ":" + realm + ":" + password)
+	s, m := sha256.Sum256(a1), md5.Sum(a1)
+	return hex.EncodeToString(s[:]), hex.EncodeToString(m[:])
+}
+
+// challenge returns the values of the WWW-Authenticate headers for a client at
+// an address.
+func (g *guard) challenge(to netip.Addr, stale bool) []string {
 	var all []string
-	nonce := g.nonces.issue()
+	nonce := g.nonces.issue(to)
 	for _, alg := range g.algorithms {
 		c := digest.Challenge{Realm: g.realm, Nonce: nonce, Algorithm: alg, QOP: []string{"auth"}, Stale: stale}
 		all = append(all, c.String())
@@ -66,36 +72,34 @@ type claim struct {
 	count int
 }
 
-// verify looks among Authorization header values for a right digest, computed
-// with the nonce as given, whoever made that nonce.
-func (g *guard) verify(values []string, method, uri string) (claim, error) {
-	err := errNoCredentials
+// credentials returns those of our realm among Authorization header values.
+func (g *guard) credentials(values []string) (all []*digest.Credentials) {
 	for _, v := range values {
-		c, parseErr := digest.ParseCredentials(v)
-		if parseErr != nil || c.Realm != g.realm {
-			continue
+		if c, err := digest.ParseCredentials(v); err == nil && c.Realm == g.realm {
+			all = append(all, c)
 		}
-		if a, ok := g.right(c, method, uri); ok {
-			return claim{a.aor, c.Nonce, c.Nc}, nil
-		}
-		err = errWrongDigest
 	}
-	return claim{}, err
+	return all
 }
 
-// right computes the digest anew, and returns whose it is. An unknown user
-// takes as long as a wrong password.
-func (g *guard) right(c *digest.Credentials, method, uri string) (account, bool) {
+// aor returns the account that credentials name, empty if there is none.
+func (g *guard) aor(c *digest.Credentials) event.Address {
+	return (*g.accounts.Load())[c.Username].aor
+}
+
+// right computes the digest anew, with the nonce as given, whoever made it, and
+// returns what it proves. An unknown user takes as long as a wrong password.
+func (g *guard) right(c *digest.Credentials, method, uri string) (claim, bool) {
 	alg := strings.ToUpper(c.Algorithm)
 	if alg == "" {
 		alg = algMD5
 	}
 	if !slices.Contains(g.algorithms, alg) || c.QOP != "auth" || c.Nc <= 0 || c.Cnonce == "" || c.Userhash {
-		return account{}, false
+		return claim{}, false
 	}
 	a, known := (*g.accounts.Load())[c.Username]
 	a1 := a.hashes[alg]
-	if !known {
+	if known = known && a1 != ""; !known {
 		a1 = strings.Repeat("0", sha256.Size*2)
 	}
 	chal := digest.Challenge{Realm: c.Realm, Nonce: c.Nonce, Algorithm: alg, QOP: []string{"auth"}}
@@ -103,10 +107,10 @@ func (g *guard) right(c *digest.Credentials, method, uri string) (account, bool)
 		Method: method, URI: c.URI, Username: c.Username, A1: a1, Cnonce: c.Cnonce, Count: c.Nc,
 	})
 	if err != nil {
-		return account{}, false
+		return claim{}, false
 	}
 	same := subtle.ConstantTimeCompare([]byte(want.Response), []byte(strings.ToLower(c.Response))) == 1
-	return a, same && known && g.sameURI(c.URI, uri)
+	return claim{a.aor, c.Nonce, c.Nc}, same && known && g.sameURI(c.URI, uri)
 }
 
 // sameURI compares the digest's uri with the Request-URI. Parameters and port
@@ -116,7 +120,3 @@ func (g *guard) sameURI(a, b string) bool {
 	userB, hostB, errB := g.domains.parts(b)
 	return errA == nil && errB == nil && userA == userB && hostA == hostB
 }
-
-// spend uses up the claim's nonce count. It returns false for a repetition
-// and for a nonce that is stale: then the client is challenged with stale=true.
-func (g *guard) spend(c claim) bool { return g.nonces.spend(c.nonce, c.count) }

@@ -1,6 +1,7 @@
 package sipedge
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestOldNonceIsStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.guard.nonces.now = func() time.Time { return time.Now().Add(-6 * time.Minute) }
-	c := e.guard.challenge(false)[0]
+	c := e.guard.challenge(netip.Addr{}, false)[0]
 	e.guard.nonces.now = time.Now
 	s := launch(t, e)
 	p := dial(t, s, "udp")
@@ -142,7 +143,7 @@ func TestSpentCountsAreForgottenOnlyWithTheirNonce(t *testing.T) {
 	n := newNonces([]byte("k"))
 	now := time.Now()
 	n.now = func() time.Time { return now }
-	one := n.issue()
+	one := n.issue(netip.Addr{})
 	if !n.spend(one, 1) || n.spend(one, 1) {
 		t.Fatal("a count serves once")
 	}
@@ -156,7 +157,7 @@ func TestSpentCountsAreForgottenOnlyWithTheirNonce(t *testing.T) {
 	}
 	for range 10 {
 		now = now.Add(nonceLife)
-		n.spend(n.issue(), 1)
+		n.spend(n.issue(netip.Addr{}), 1)
 	}
 	if len(n.used)+len(n.older) > 4 {
 		t.Errorf("%d nonces are remembered", len(n.used)+len(n.older))

@@ -1,6 +1,6 @@
 // Package sipedge is where SIP enters and leaves Parley: a registrar for
-// softphones and a store-and-forward MESSAGE server (RFC 3428) over UDP and
-// TCP. It answers 202 only after the host has stored the message, and sends
+// softphones and a store-and-forward MESSAGE server (RFC 3428) over UDP, TCP,
+// TLS and WebSocket. It answers 202 only after the host has stored the message, and sends
 // what the host delivers over the flow on which a phone registered.
 //
 // It is the only package that knows the SIP library; that library parses, runs
@@ -19,7 +19,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo"
@@ -37,9 +40,6 @@ const (
 	drain        = 2 * time.Second  // for requests in work when stopping
 	answerWait   = 32 * time.Second // for a phone's final response: timer F
 	retryAfter   = "5"              // seconds, with 503
-	idleFlow     = 70 * time.Minute // longer than the longest registration
-	stuckFlow    = 10 * time.Second // for a peer to read what we write
-	maxTCP       = 8192             // TCP connections at once
 	serverString = "Parley"
 )
 
@@ -50,14 +50,29 @@ var (
 	ErrForbidden = errors.New("not allowed")       // answered 403
 )
 
+// TypeError is a Host's answer to a message whose type nobody takes where it
+// goes. It is answered 415.
+type TypeError struct {
+	Accept []string // media types, "text/*" and such, too
+}
+
+func (t *TypeError) Error() string {
+	return "only " + strings.Join(t.Accept, ", ") + " is taken there"
+}
+
 // ErrNotRegistered is why Deliver waits: the phone is off.
 var ErrNotRegistered = errors.New("no phone is registered for this address")
 
-// Account is somebody who may register and send.
-type Account struct{ User, Password string }
+// Account is somebody who may register and send. Instead of a password it may
+// have hashes of user:realm:password, in hex (RFC 7616, section 3.4.2); with
+// an algorithm whose hash is missing it can't log in.
+type Account struct {
+	User, Password string
+	SHA256, MD5    string
+}
 
-// Listener is a socket to open. Network is "udp" or "tcp"; port 0 takes a free
-// one.
+// Listener is a socket to open. Network is "udp", "tcp", "tls", "ws" or "wss";
+// the address is host:port, such as "[::1]:5060"; port 0 takes a free one.
 type Listener struct{ Network, Address string }
 
 // Config is what an Edge is made from.
@@ -66,7 +81,11 @@ type Config struct {
 	Realm    string   // of the digest; the first domain if empty
 	Digest   []string // algorithms offered, in this order: "SHA-256", "MD5"; both if empty
 	Listen   []Listener
+	TLS      TLS      // needed by tls and wss
+	Origins  []string // patterns of the hosts whose pages may use ws and wss, such as "*.example.com"; the listener's own host always may
+	Limits   Limits
 	Accounts []Account
+	Trunks   []Trunk
 	NonceKey []byte   // HMAC key of digest nonces, shared by all hosts of one store; random if empty
 	Bindings Bindings // keeps registrations over a restart; nil keeps them in memory only
 	Log      *slog.Logger
@@ -80,9 +99,9 @@ type Host interface {
 	Put(ctx context.Context, in event.Inbound) error
 	// Stored tells whether the message of this id is stored already.
 	Stored(id string) bool
-	// Check returns nil if a route takes a message, else ErrNoRoute or
-	// ErrForbidden.
-	Check(ctx context.Context, from, to event.Address) error
+	// Check returns nil if a route takes a message, else ErrNoRoute,
+	// ErrForbidden or a *TypeError.
+	Check(ctx context.Context, in event.Inbound) error
 	// Told tells what a phone of this address says became of a message that was
 	// delivered to it.
 	Told(ctx context.Context, from event.Address, r event.Report) error
@@ -97,14 +116,16 @@ type Edge struct {
 	domains  domains
 	guard    *guard
 	phones   *registrar
+	trunks   atomic.Pointer[[]Trunk]
 	listen   []Listener
 	patience time.Duration // answerWait, shorter in tests
 
-	maxSources int // fewer in tests
-
 	flows   *flows
+	warden  *warden
+	door    door
 	working chan struct{} // one token per request in work
 	inWork  sharing
+	repeats repeats
 	ready   chan struct{}
 
 	mu     sync.Mutex
@@ -126,17 +147,35 @@ func New(c Config, h Host) (*Edge, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Edge{
-		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait, maxSources: maxSources,
+		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait,
 		working: make(chan struct{}, maxAtWork), ready: make(chan struct{}),
-		flows: &flows{live: map[*flow]struct{}{}}, inWork: sharing{all: map[string]*share{}},
+		inWork: sharing{all: map[string]*share{}},
 	}
+	e.warden = newWarden(e.log, func(a netip.Addr) bool { return e.trunk(a) != nil })
+	if err := e.SetLimits(c.Limits); err != nil {
+		return nil, err
+	}
+	e.flows = newFlows(e.warden)
 	if e.guard, err = newGuard(c, d); err != nil {
 		return nil, err
 	}
+	if err := e.SetTrunks(c.Trunks); err != nil {
+		return nil, err
+	}
+	e.warden.home = func(source netip.Prefix) bool { return e.phones.liveAt(source) }
 	e.phones = newRegistrar(*e.guard.accounts.Load(), c.Bindings)
+	if err := e.SetOrigins(c.Origins); err != nil {
+		return nil, err
+	}
 	for _, l := range c.Listen {
-		if l.Network != "udp" && l.Network != "tcp" {
-			return nil, fmt.Errorf("listen on %q: the network is udp or tcp", l.Network)
+		switch l.Network {
+		case "udp", "tcp", "ws":
+		case "tls", "wss":
+			if err := e.SetTLS(c.TLS); err != nil {
+				return nil, fmt.Errorf("listen on %s %s: %w", l.Network, l.Address, err)
+			}
+		default:
+			return nil, fmt.Errorf("listen on %q: the network is udp, tcp, tls, ws or wss", l.Network)
 		}
 		if _, _, err := net.SplitHostPort(l.Address); err != nil {
 			return nil, fmt.Errorf("listen on %q: %w", l.Address, err)
@@ -187,7 +226,7 @@ func (g *guard) hashed(list []Account) (map[string]account, error) {
 			return nil, fmt.Errorf("account %q: there are two of %s", a.User, aor)
 		}
 		taken[aor] = true
-		all[a.User] = newAccount(aor, a.User, g.realm, a.Password)
+		all[a.User] = newAccount(aor, a, g.realm)
 	}
 	return all, nil
 }
@@ -239,18 +278,19 @@ func (e *Edge) Describe() Description {
 	}
 }
 
-// newUA builds the library's layers: they may not dial, since the edge only
-// ever answers on flows that phones have opened.
+// newUA builds the library's layers. All connections are TCP to them, whatever
+// is spoken below, and they may neither dial nor look names up, since the edge
+// only ever answers on flows that phones have opened.
 func newUA() (*sipgo.UserAgent, *sipgo.Server, error) {
-	tcp := &sip.TransportTCP{ReadTimeout: idleFlow, WriteTimeout: stuckFlow, DialerCreate: noDialer}
+	tcp := &sip.TransportTCP{DialerCreate: noDialer}
 	parser := sip.NewParser(sip.WithHeadersParsers(lenientParsers()))
 	parser.MaxMessageLength = tune.MaxMessage
 	ua, err := sipgo.NewUA(
 		sipgo.WithUserAgent(serverString),
 		sipgo.WithUserAgentParser(parser),
+		sipgo.WithUserAgentDNSResolver(noResolver()),
 		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerTerminateOnConnClose()),
 		sipgo.WithUserAgentTransportLayerOptions(
-			sip.WithTransportLayerReadFilter(dropJunk),
 			sip.WithTransportLayerTransports(sip.TransportsConfig{TCP: tcp}),
 		),
 	)

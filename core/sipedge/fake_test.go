@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -85,7 +86,15 @@ func (h *fakeHost) Stored(id string) bool {
 	return h.ids[id]
 }
 
-func (h *fakeHost) Check(_ context.Context, _, to event.Address) error { return h.refuse[to] }
+func (h *fakeHost) Check(_ context.Context, in event.Inbound) error {
+	if err := h.refuse[in.Recipient]; err != nil {
+		return err
+	}
+	if in.MediaType == "video/mp4" {
+		return &TypeError{Accept: []string{"text/*", "text/plain"}}
+	}
+	return nil
+}
 
 func (h *fakeHost) Told(_ context.Context, from event.Address, r event.Report) error {
 	r.Detail = string(from)
@@ -121,13 +130,17 @@ func (h *fakeHost) stored() []event.Inbound {
 	return slices.Clone(h.puts)
 }
 
+// home is where all peers of the tests are.
+var home = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
 func config(h *fakeHost) Config {
 	return Config{
 		Domains:  []string{"example.com", "127.0.0.1", "localhost"},
 		Listen:   []Listener{{"udp", "127.0.0.1:0"}, {"tcp", "127.0.0.1:0"}},
-		Accounts: []Account{{"alice", "wonderland"}, {"bob", "builder"}},
+		Accounts: []Account{{User: "alice", Password: "wonderland"}, {User: "bob", Password: "builder"}},
 		NonceKey: []byte("a key that all hosts share"),
 		Bindings: h,
+		Limits:   Limits{Exempt: home},
 	}
 }
 

@@ -30,34 +30,29 @@ func isSignal(mediaType string) bool {
 // message takes a MESSAGE in: who is it, may they, where to, store it, 202
 // (RFC 3428, section 7).
 func (e *Edge) message(r request) answer {
-	uri := r.Recipient.String()
-	who, err := e.guard.verify(r.values("Authorization", "Proxy-Authorization"), string(r.Method), uri)
-	if err != nil {
-		return e.challenge(false)
+	who, a := e.identify(r)
+	if a.code != 0 {
+		return a
 	}
-	from, err := e.AOR(r.From().Address.String())
-	if err != nil || from != who.aor {
-		return say(403, "From is not the account that sends")
-	}
-	to, err := e.AOR(uri)
+	to, err := e.AOR(r.Recipient.String())
 	if err != nil {
 		return say(404, "Not Found: nobody is named in the Request-URI")
 	}
 	if !e.domains.ours(to) {
 		return say(404, "Not Found: this is not the server of that domain")
 	}
-	in := e.inbound(r, from, to)
+	if who.account != (claim{}) {
+		if a := checkDate(r, time.Now()); a.code != 0 {
+			return a
+		}
+	}
+	in := e.inbound(r, who, to)
 	if err := unwrap(&in); err != nil {
 		return say(400, "Unreadable body: "+err.Error())
 	}
-	return e.inWork.do(in.ID, func() answer { return e.take(r, who, in) })
-}
-
-// challenge asks for credentials, or for new ones.
-func (e *Edge) challenge(stale bool) answer {
-	a := say(401, "Unauthorized")
-	for _, c := range e.guard.challenge(stale) {
-		a.headers = append(a.headers, field{"WWW-Authenticate", c})
+	first, a := e.inWork.do(in.ID, r.branch(), func() answer { return e.take(r, who, in) })
+	if !first && a.code/100 == 2 { // S04; after a refusal the copy is told of that
+		return say(482, "Loop Detected: the same request came on another way")
 	}
 	return a
 }
@@ -65,16 +60,16 @@ func (e *Edge) challenge(stale bool) answer {
 // take stores a message whose sender is known. A repetition of a stored one is
 // never challenged again, or its sender would send it with a new CSeq, which
 // is another message.
-func (e *Edge) take(r request, who claim, in event.Inbound) answer {
-	if !e.guard.spend(who) {
+func (e *Edge) take(r request, who sender, in event.Inbound) answer {
+	if who.account != (claim{}) && !e.guard.spend(who.account) {
 		if e.host.Stored(in.ID) {
 			return say(202, "Accepted")
 		}
-		return e.challenge(true)
+		return e.challenge(r, true)
 	}
-	e.heard(who.aor, r.path)
+	e.heard(who.account.aor, r.path)
 	if bareType(mediaType(r.ContentType())) == cpim.MediaType {
-		e.phones.of(who.aor).takesCPIM(r.path)
+		e.phones.of(who.account.aor).takesCPIM(r.path)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), putPatience)
 	defer cancel()
@@ -82,7 +77,7 @@ func (e *Edge) take(r request, who claim, in event.Inbound) answer {
 		return a
 	}
 	if isSignal(in.MediaType) {
-		return e.signal(ctx, r, in)
+		return e.signal(ctx, r, who, in)
 	}
 	if err := e.host.Put(ctx, in); err != nil {
 		e.log.Warn("message not stored", "message", in.ID, "error", err)
@@ -93,10 +88,17 @@ func (e *Edge) take(r request, who claim, in event.Inbound) answer {
 
 // check asks for a route.
 func (e *Edge) check(ctx context.Context, in event.Inbound) answer {
-	err := e.host.Check(ctx, in.Sender, in.Recipient)
+	about := in
+	if isSignal(in.MediaType) {
+		about.Content = event.Content{} // nobody is shown it
+	}
+	err := e.host.Check(ctx, about)
+	var wrongType *TypeError
 	switch {
 	case err == nil:
 		return answer{}
+	case errors.As(err, &wrongType): // S09
+		return say(415, "Unsupported Media Type: "+err.Error(), field{"Accept", plain(strings.Join(wrongType.Accept, ", "), maxTitle)})
 	case errors.Is(err, ErrNoRoute):
 		return say(404, "Not Found: "+err.Error())
 	case errors.Is(err, ErrForbidden):
@@ -107,11 +109,11 @@ func (e *Edge) check(ctx context.Context, in event.Inbound) answer {
 }
 
 // inbound makes the event of a MESSAGE.
-func (e *Edge) inbound(r request, from, to event.Address) event.Inbound {
+func (e *Edge) inbound(r request, from sender, to event.Address) event.Inbound {
 	now := time.Now().UTC()
-	in := event.Inbound{ID: event.InboundID(event.BuiltinSIP, append([]string{string(from), string(to)}, r.key()...)...), Time: now}
+	in := event.Inbound{ID: event.InboundID(event.BuiltinSIP, append([]string{string(from.known), string(to)}, r.key()...)...), Time: now}
 	in.Envelope = event.Envelope{
-		Kind: event.KindMessage, Sender: from, SenderName: nameFrom(r.From().DisplayName), Recipient: to,
+		Kind: event.KindMessage, Sender: from.address, SenderName: from.name, Recipient: to,
 		Title: plain(r.value("Subject", "s"), maxTitle), Origin: event.BuiltinSIP, NativeID: plain(r.CallID().Value(), 256),
 		Hops: min(max(int(r.MaxForwards().Val())-1, 1), maxHops),
 	}

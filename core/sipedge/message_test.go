@@ -3,6 +3,8 @@ package sipedge
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -115,11 +117,31 @@ func TestWhatIsWrongIsAnswered(t *testing.T) {
 			{"S09 Content-Encoding", func(d *draft) { d.with("e: gzip") }, "415", "Accept-Encoding: identity"},
 			{"S12 scheme http", func(d *draft) { d.uri = "http://example.com/" }, "416", ""},
 			{"S12 scheme tel", func(d *draft) { d.uri = "tel:+431234" }, "416", ""},
-			{"M17 scheme im", func(d *draft) { d.uri = "im:bob@example.com" }, "416", ""},
-			{"M18 im: in Route", func(d *draft) { d.with("Route: <im:bob@example.com>") }, "400", ""},
+			{"S12 scheme pres", func(d *draft) { d.uri = "pres:bob@example.com" }, "416", ""},
+			{"S12 scheme that nobody knows", func(d *draft) { d.uri = "no.such+scheme:bob" }, "416", ""},
+			{"S20 no URI", func(d *draft) { d.uri = "bob" }, "400", "Unreadable Request-URI"},
+			{"S20 spaces in the Request-URI", func(d *draft) { d.uri = "sip:bob@example.com; lr" }, "400", "Unreadable Request-Line"},
+			{"S20 the Request-URI in brackets", func(d *draft) { d.uri = "<sip:bob@example.com>" }, "400", "Unreadable Request-URI"},
+			{"S15 a long URI", func(d *draft) { d.uri = "sip:bob@example.com;x=" + strings.Repeat("y", maxURI) }, "414", ""},
+			{"S15 many headers", func(d *draft) { d.with(strings.Repeat("X: y\r\n", 300) + "X: y") }, "513", "at most 256"},
+			{"S19 sips: without TLS", func(d *draft) { d.uri = "sips:bob@example.com" }, "416", "needs TLS"},
+			{"M18 im: in Route", func(d *draft) { d.with("Route: <im:bob@example.com>") }, "400", "im:"},
+			{"M18 im: in the second Route", func(d *draft) { d.with("Route: <sip:a;lr>, \"a <\" < IM:bob@example.com>") }, "400", "im:"},
+			{"M18 im: in Record-Route", func(d *draft) { d.with("Record-Route: im:bob@example.com") }, "400", "im:"},
+			{"S20 a line without a colon", func(d *draft) { d.with("Subject") }, "400", "without a colon"},
+			{"S20 no name before a colon", func(d *draft) { d.with(": x") }, "400", "header name"},
+			{"S20 a space in a header's name", func(d *draft) { d.with("Sub ject: x") }, "400", "header name"},
+			{"S20 CR alone in a header", func(d *draft) { d.with("Subject: a\rEvil: b") }, "400", "CR without LF"},
+			{"S10 a disposition that nobody knows", func(d *draft) { d.with("Content-Disposition: levitate") }, "415", "Accept: "},
+			{"S10 that is required", func(d *draft) { d.with("Content-Disposition: recipient-list;handling=required") }, "415", "Accept: "},
+			{"S09 a type that nobody takes there", func(d *draft) { d.with("Content-Type: video/mp4") }, "415", "Accept: text/*, text/plain"},
+			{"M22 a signed message of yesterday", func(d *draft) {
+				d.with("Content-Type: multipart/signed;boundary=b", "Date: "+time.Now().Add(-24*time.Hour).UTC().Format(http.TimeFormat))
+			}, "400", "Incorrect Date or Time"},
 			{"S13 INVITE", func(d *draft) { d.method, d.cseq = "SUBSCRIBE", "1 SUBSCRIBE" }, "405", "Allow: " + allowed},
 			{"S13 unknown method", func(d *draft) { d.method, d.cseq = "FOO", "1 FOO" }, "501", ""},
 			{"M20 method in small letters", func(d *draft) { d.method, d.cseq = "message", "1 message" }, "501", ""},
+			{"M20 the same, with a CSeq in capitals", func(d *draft) { d.method = "Message" }, "501", ""},
 			{"M21 S16 To tag", func(d *draft) { d.to += ";tag=1" }, "481", ""},
 			{"A03 From of another", func(d *draft) { d.from = "<sip:bob@example.com>;tag=1" }, "403", ""},
 			{"A03 From of another domain", func(d *draft) { d.from = "<sip:alice@example.org>;tag=1" }, "403", ""},
@@ -144,6 +166,57 @@ func TestWhatIsWrongIsAnswered(t *testing.T) {
 	if n := len(h.stored()); n != 0 {
 		t.Errorf("%d messages were stored", n)
 	}
+}
+
+// What looks odd and is allowed.
+func TestWhatIsOddIsTaken(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	both(t, s, func(t *testing.T, p *probe) {
+		for _, tc := range []struct {
+			rule   string
+			change func(*draft)
+		}{
+			{"M17 im: of our domain", func(d *draft) { d.uri = "IM:bob@example.com" }},
+			{"M17 im: in To", func(d *draft) { d.to = "<im:bob@example.com>" }},
+			{"M17 im: in From", func(d *draft) { d.from = "<im:alice@example.com>;tag=1" }},
+			{"S10 a disposition that may be ignored", func(d *draft) { d.with("Content-Disposition: levitate; handling=OPTIONAL") }},
+			{"S10 dispositions of what people read", func(d *draft) { d.with("Content-Disposition: Render") }},
+			{"M22 a signed message of now", func(d *draft) {
+				d.with("Content-Type: multipart/signed;boundary=b", "Date: "+time.Now().UTC().Format(http.TimeFormat))
+			}},
+			{"M23 a signed message", func(d *draft) { d.with("Content-Type: multipart/signed;boundary=b") }},
+			{"M23 an encrypted message", func(d *draft) { d.with("Content-Type: application/pkcs7-mime;smime-type=enveloped-data") }},
+			{"S20 compact names, folding, blanks and case", func(d *draft) { d.with("SUBJECT \t:  one\r\n two", "uNKNOWN: x", "c: text/plain") }},
+			{"S12 headers that nobody knows", func(d *draft) { d.with("X-Nobody: knows", "Alert-Info: <http://a>") }},
+			{"S09 languages", func(d *draft) { d.with("Content-Language: tlh, x-klingon") }},
+			{"S20 escapes in the user", func(d *draft) { d.uri = "sip:%62ob@EXAMPLE.com" }},
+		} {
+			before := len(h.stored())
+			d := p.message("sip:bob@example.com", "x")
+			tc.change(d)
+			if res := p.say(d); code(res) != "202" || len(h.stored()) != before+1 || h.stored()[before].Recipient != "sip:bob@example.com" {
+				t.Errorf("%s: %d stored, got %s", tc.rule, len(h.stored())-before, res)
+			}
+		}
+	})
+}
+
+// S01: without a Via nobody knows whose answer it is; the connection and the
+// socket go on.
+func TestWithoutVia(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	both(t, s, func(t *testing.T, p *probe) {
+		d := p.message("sip:bob@example.com", "x")
+		d.via = ""
+		if res := p.ask(d.String()); code(res) != "400" {
+			t.Errorf("got %s", res)
+		}
+		if res := p.say(p.message("sip:bob@example.com", "x")); code(res) != "202" {
+			t.Errorf("afterwards: %s", res)
+		}
+	})
 }
 
 // S15
@@ -191,7 +264,7 @@ func TestNotStoredIsTryLater(t *testing.T) {
 	})
 }
 
-// M06: the answer does not wait for a host that hangs.
+// M06 S06: the answer does not wait for a host that hangs.
 func TestSlowHostIsTryLater(t *testing.T) {
 	h := newHost()
 	h.block = make(chan struct{})
@@ -245,7 +318,7 @@ func TestOverload(t *testing.T) {
 	s := launch(t, e)
 	one, two := dial(t, s, "tcp"), dial(t, s, "tcp")
 	d := one.message("sip:bob@example.com", "x")
-	d.auth = login(e.guard.challenge(false)[0], "alice", "wonderland", d.method, d.uri, 1)
+	d.auth = login(e.guard.challenge(netip.Addr{}, false)[0], "alice", "wonderland", d.method, d.uri, 1)
 	one.send(d.String())
 	h.waitPut(t)
 	if res := two.ask(two.message("sip:bob@example.com", "x").String()); code(res) != "503" || header1(res, "Retry-After") == "" {

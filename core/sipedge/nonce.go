@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -13,7 +14,7 @@ import (
 const (
 	nonceLife   = 5 * time.Minute
 	nonceWindow = 256 // how far the counts of one nonce may be reordered
-	nonceSize   = 24  // time, boot and a random part, 8 bytes each
+	nonceSize   = 28  // time, boot and a random part, 8 bytes each, and 4 of the source
 	macSize     = 16
 )
 
@@ -38,30 +39,55 @@ func newNonces(key []byte) *nonces {
 	return n
 }
 
-// issue returns a new nonce.
-func (n *nonces) issue() string {
+// issue returns a new nonce for a client at an address. It is as good
+// anywhere else, since phones move; but one that comes back from its own source
+// shows that this source is no invention.
+func (n *nonces) issue(to netip.Addr) string {
 	b := make([]byte, nonceSize, nonceSize+macSize)
 	binary.BigEndian.PutUint64(b, uint64(n.now().UnixMilli()))
 	copy(b[8:], n.boot[:])
-	rand.Read(b[16:])
-	return base64.RawURLEncoding.EncodeToString(append(b, n.mac(b)...))
+	rand.Read(b[16:24])
+	copy(b[24:], n.mark(to))
+	return base64.RawURLEncoding.EncodeToString(append(b, n.mac("nonce", b)[:macSize]...))
 }
 
-func (n *nonces) mac(b []byte) []byte {
+func (n *nonces) mac(of string, b []byte) []byte {
 	h := hmac.New(sha256.New, n.key)
-	h.Write([]byte("parley nonce"))
+	h.Write([]byte("parley " + of))
 	h.Write(b)
-	return h.Sum(nil)[:macSize]
+	return h.Sum(nil)
+}
+
+// mark stands for a source in a nonce.
+func (n *nonces) mark(a netip.Addr) []byte {
+	return n.mac("source", sourceOf(a).Addr().AsSlice())[:nonceSize-24]
+}
+
+// read returns what is in a nonce that was made with our key.
+func (n *nonces) read(nonce string) (b []byte, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(nonce)
+	if err != nil || len(b) != nonceSize+macSize || !hmac.Equal(b[nonceSize:], n.mac("nonce", b[:nonceSize])[:macSize]) {
+		return nil, false
+	}
+	return b[:nonceSize], true
 }
 
 // fresh tells whether this process made the nonce and it is young enough.
 func (n *nonces) fresh(nonce string) bool {
-	b, err := base64.RawURLEncoding.DecodeString(nonce)
-	if err != nil || len(b) != nonceSize+macSize || !hmac.Equal(b[nonceSize:], n.mac(b[:nonceSize])) {
-		return false
-	}
+	b, ok := n.read(nonce)
+	return ok && [8]byte(b[8:16]) == n.boot && n.young(b)
+}
+
+func (n *nonces) young(b []byte) bool {
 	age := n.now().Sub(time.UnixMilli(int64(binary.BigEndian.Uint64(b))))
-	return [8]byte(b[8:16]) == n.boot && age >= 0 && age <= nonceLife
+	return age >= 0 && age <= nonceLife
+}
+
+// returned tells whether a nonce was given to a source a short time ago: who
+// sends it reads what is sent there.
+func (n *nonces) returned(nonce string, from netip.Addr) bool {
+	b, ok := n.read(nonce)
+	return ok && n.young(b) && hmac.Equal(b[24:], n.mark(from))
 }
 
 // spend uses up one count of a nonce. It returns false if the nonce is stale

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,20 @@ import (
 type recorder struct {
 	sip.ServerTransaction
 	responses []*sip.Response
+	ended     []sip.FnTxTerminate
+}
+
+func (r *recorder) OnTerminate(f sip.FnTxTerminate) bool {
+	r.ended = append(r.ended, f)
+	return true
+}
+
+// Terminate is called when the response is not remembered, and at the end.
+func (r *recorder) Terminate() {
+	for _, f := range r.ended {
+		f("", nil)
+	}
+	r.ended = nil
 }
 
 func (r *recorder) Respond(res *sip.Response) error {
@@ -30,7 +45,7 @@ func FuzzRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	nonce := e.guard.challenge(false)[0]
+	nonce := e.guard.challenge(netip.Addr{}, false)[0]
 	p := &probe{t: f, conn: deaf{}}
 	for _, d := range []*draft{
 		p.message("sip:bob@example.com", "hello"),
@@ -46,10 +61,11 @@ func FuzzRequest(f *testing.F) {
 	}
 	parser := sip.NewParser(sip.WithHeadersParsers(lenientParsers()))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		data, err := dropJunk(sip.TransportReadProps{Transport: "UDP"}, data)
-		if err != nil {
-			t.Fatalf("the filter would end the socket: %v", err)
+		if _, bad := unreadable(data, "192.0.2.1:5060"); bad || !looksLikeSIP(data) {
+			return
 		}
+		head, body, _ := split(data)
+		data = append(bytes.Clone(tidy(head)), body...)
 		msg, err := parser.ParseSIP(data)
 		req, ok := msg.(*sip.Request)
 		if err != nil || !ok {
@@ -59,6 +75,14 @@ func FuzzRequest(f *testing.F) {
 		req.SetSource("192.0.2.1:5060")
 		var r recorder
 		e.serve(req, &r)
+		r.Terminate()
+		raw, ok := keyOf(data, "192.0.2.1:5060")
+		if key, ok2 := repetitionKey(string(req.Method), req.Source(), request{Request: req}.branch()); ok && ok2 && raw != key {
+			t.Errorf("the key is %q before, and %q after the library has read it", raw, key)
+		}
+		if n := e.warden.kept.Load(); n != 0 {
+			t.Errorf("%d transactions are in work", n)
+		}
 		if req.IsAck() {
 			return
 		}
@@ -85,7 +109,7 @@ func TestHandlerPanicIsAnswered(t *testing.T) {
 	e.host = nil // breaks Check
 	p := &probe{t: t, conn: deaf{}}
 	d := p.message("sip:bob@example.com", "x")
-	d.auth = login(e.guard.challenge(false)[0], "alice", "wonderland", d.method, d.uri, 1)
+	d.auth = login(e.guard.challenge(netip.Addr{}, false)[0], "alice", "wonderland", d.method, d.uri, 1)
 	msg, err := sip.ParseMessage([]byte(d.String()))
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +134,7 @@ func TestLooksLikeSIP(t *testing.T) {
 		{"MESSAGE sip:a@b SIP/2.0\r\n", true},
 		{"message sip:a@b sip/7.0\r\n", true},
 		{"SIP/2.0 200 OK\r\n", true},
+		{"MESSAGE sip:a@b SIP/2.0  \r\n", true},
 		{"MESSAGE sip:a@b SIP/2.0", false},
 		{"GET / HTTP/1.1\r\n", false},
 		{"SIP/\r\n", false},
@@ -150,11 +175,11 @@ func TestRoundsOfTheSocket(t *testing.T) {
 	h := newHost()
 	c := config(h)
 	c.Listen = c.Listen[:1]
+	c.Limits.Sources = 3
 	e, err := New(c, h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.maxSources = 3
 	s := launch(t, e)
 	p := dial(t, s, "udp")
 	p.online(h)

@@ -102,9 +102,9 @@ func bareType(mediaType string) string {
 // signal takes what phones send by themselves. Only a notice about one of our
 // messages is used; it never causes another message. Nothing that is wrong with
 // it is told: a phone that is refused may give up the texts that follow.
-func (e *Edge) signal(ctx context.Context, r request, in event.Inbound) answer {
+func (e *Edge) signal(ctx context.Context, r request, who sender, in event.Inbound) answer {
 	if bareType(in.MediaType) == imdn.MediaType {
-		if err := e.notified(ctx, r, in); err != nil {
+		if err := e.notified(ctx, r, who, in); err != nil {
 			e.log.Debug("notice from a phone not used", "sender", in.Sender, "error", err)
 		}
 	}
@@ -114,7 +114,7 @@ func (e *Edge) signal(ctx context.Context, r request, in event.Inbound) answer {
 // told are the statuses that say something about one of our messages.
 var told = map[imdn.Status]event.State{imdn.Delivered: event.Delivered, imdn.Displayed: event.Displayed, imdn.Failed: event.Failed}
 
-func (e *Edge) notified(ctx context.Context, r request, in event.Inbound) error {
+func (e *Edge) notified(ctx context.Context, r request, who sender, in event.Inbound) error {
 	data, err := inflated(r, in.Data)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (e *Edge) notified(ctx context.Context, r request, in event.Inbound) error 
 	if !ok {
 		return fmt.Errorf("status %s", n.Status)
 	}
-	return e.host.Told(ctx, in.Sender, event.Report{Outbound: n.MessageID, State: state, Time: in.Time, Detail: "the phone says that it failed"})
+	return e.host.Told(ctx, who.known, event.Report{Outbound: n.MessageID, State: state, Time: in.Time, Detail: "the phone says that it failed"})
 }
 
 // inflated undoes the compression that Linphone gives its notices.

@@ -3,6 +3,7 @@ package sipedge
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,15 +28,21 @@ func (e *Edge) register(r request) answer {
 	if err != nil || host != e.domains.first {
 		return say(404, "Not Found: this is not the server of that domain")
 	}
-	who, err := e.guard.verify(r.values("Authorization", "Proxy-Authorization"), string(r.Method), r.Recipient.String())
-	if err != nil {
-		return e.challenge(false)
+	who, a := e.prove(r)
+	switch {
+	case a.code != 0:
+		return a
+	case who == claim{}:
+		return e.challenge(r, false)
 	}
-	if aor, err := e.AOR(r.To().Address.String()); err != nil || aor != who.aor {
+	switch aor, err := e.AOR(r.To().Address.String()); {
+	case err != nil:
+		return say(400, "To is no SIP URI of somebody")
+	case aor != who.aor:
 		return say(403, "To is not the account that registers")
 	}
 	if !e.guard.spend(who) {
-		return e.challenge(true)
+		return e.challenge(r, true)
 	}
 	p := e.phones.of(who.aor)
 	if p == nil { // it was taken away just now
@@ -61,7 +68,7 @@ func (e *Edge) register(r request) answer {
 	if slices.ContainsFunc(all, func(b *binding) bool { return b.Path.same(r.path) }) {
 		e.host.Registered(who.aor)
 	}
-	return registered(all, now)
+	return registered(r, all, now)
 }
 
 // contacts returns all Contact headers.
@@ -133,16 +140,22 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 	uri.Headers = nil
 	uri.UriParams.Remove("method")
 	text := uri.String()
-	if _, _, err := e.domains.parts(text); err != nil || !printable(text) {
+	switch _, _, err := e.domains.parts(text); {
+	case err != nil || !printable(text) || strings.EqualFold(uri.Scheme, "im"):
 		return nil, 0, say(400, "Contact is no SIP URI")
+	case strings.EqualFold(uri.Scheme, "sips") && !r.path.protected(): // S19
+		return nil, 0, say(400, "Contact with sips: needs TLS")
 	}
 	lasts, ok := expiry(r, c)
 	if !ok {
 		return nil, 0, say(423, "Interval Too Brief", field{"Min-Expires", strconv.Itoa(minExpires)})
 	}
 	b := &binding{
-		Contact: text, CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo, Path: r.path,
+		Contact: text, Q: preference(c), CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo, Path: r.path,
 		Expires: now.Add(time.Duration(lasts) * time.Second), CPIM: acceptsCPIM(r),
+	}
+	if b.Routes, ok = r.routes(); !ok {
+		return nil, 0, say(400, "Unreadable Path")
 	}
 	if v, found := c.Params.Get("+sip.instance"); found && printable(v) && len(v) <= 200 {
 		reg, _ := c.Params.Get("reg-id")
@@ -151,7 +164,52 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 		}
 		b.Instance = strings.Trim(v, `"`) + ";" + reg
 	}
-	return b, lasts, answer{}
+	return b, lasts, e.firstHop(r, b)
+}
+
+// preference reads the q of a Contact: 1 if it has none that can be read.
+func preference(c *sip.ContactHeader) int {
+	text, _ := c.Params.Get("q")
+	q, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(q >= 0 && q <= 1) {
+		return 0
+	}
+	return int(math.Round((1 - q) * 1000))
+}
+
+// maxRoutes is how many proxies there may be before a phone.
+const maxRoutes = 8
+
+// routes reads the proxies on the way to a phone (RFC 3327). What goes there
+// goes the way that the REGISTER came, whatever they are.
+func (r request) routes() (all []string, ok bool) {
+	for _, v := range r.values("Path") {
+		for _, one := range addresses(v) {
+			var u sip.Uri
+			var params sip.HeaderParams
+			if _, err := sip.ParseAddressValue(one, &u, &params); err != nil || !printable(u.String()) || !strings.HasPrefix(strings.ToLower(u.Scheme), "sip") {
+				return nil, false
+			}
+			all = append(all, u.String())
+		}
+	}
+	return all, len(all) <= maxRoutes
+}
+
+// firstHop refuses several flows through a proxy that can't tell them apart
+// (RFC 5626, section 6).
+func (e *Edge) firstHop(r request, b *binding) answer {
+	_, reg, _ := strings.Cut(b.Instance, ";")
+	if reg == "" || len(r.values("Via", "v")) < 2 || !slices.Contains(slices.Collect(r.members("Supported", "k")), "outbound") {
+		return answer{}
+	}
+	if len(b.Routes) > 0 {
+		var u sip.Uri
+		if err := sip.ParseUri(b.Routes[len(b.Routes)-1], &u); err == nil && u.UriParams.Has("ob") {
+			return answer{}
+		}
+	}
+	return say(439, "First Hop Lacks Outbound Support")
 }
 
 // acceptsCPIM tells whether a request names message/cpim among what its sender
@@ -194,19 +252,42 @@ func printable(s string) bool {
 	return true
 }
 
+// flowTimer is how often, in seconds, a phone should show that its connection
+// lives (RFC 5626, section 4.4).
+const flowTimer = 120
+
 // registered lists all bindings with what is left of them.
-func registered(all []*binding, now time.Time) answer {
-	a := say(200, "OK", field{"Date", now.UTC().Format(http.TimeFormat)})
+func registered(r request, all []*binding, now time.Time) answer {
+	a := say(200, "OK", field{"Date", now.UTC().Format(http.TimeFormat)}, field{"Supported", supported})
+	supports := slices.Collect(r.members("Supported", "k", "Require"))
+	outbound := false
 	for _, b := range all {
-		left := int(b.Expires.Sub(now).Round(time.Second).Seconds())
-		v := fmt.Sprintf("<%s>;expires=%d", b.Contact, left)
-		if id, reg, _ := strings.Cut(b.Instance, ";"); id != "" {
-			v += `;+sip.instance="` + strings.ReplaceAll(id, `"`, "") + `"`
-			if reg != "" {
-				v += ";reg-id=" + reg
-			}
+		a.headers = append(a.headers, field{"Contact", b.listed(now)})
+		_, reg, _ := strings.Cut(b.Instance, ";")
+		outbound = outbound || reg != "" && b.Path.flow != nil && b.Path.same(r.path)
+	}
+	if outbound && slices.Contains(supports, "outbound") {
+		a.headers = append(a.headers, field{"Require", "outbound"}, field{"Flow-Timer", strconv.Itoa(flowTimer)})
+	}
+	if slices.Contains(supports, "path") {
+		for _, v := range r.values("Path") {
+			a.headers = append(a.headers, field{"Path", v})
 		}
-		a.headers = append(a.headers, field{"Contact", v})
 	}
 	return a
+}
+
+// listed is a binding as a Contact.
+func (b *binding) listed(now time.Time) string {
+	v := fmt.Sprintf("<%s>;expires=%d", b.Contact, int(b.Expires.Sub(now).Round(time.Second).Seconds()))
+	if b.Q > 0 {
+		v += ";q=" + strconv.FormatFloat(1-float64(b.Q)/1000, 'f', -1, 64)
+	}
+	if id, reg, _ := strings.Cut(b.Instance, ";"); id != "" {
+		v += `;+sip.instance="` + strings.ReplaceAll(id, `"`, "") + `"`
+		if reg != "" {
+			v += ";reg-id=" + reg
+		}
+	}
+	return v
 }

@@ -1,6 +1,7 @@
 package sipedge
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -44,10 +45,16 @@ func TestDuplicateOverTCP(t *testing.T) {
 	}
 }
 
-// S04: a copy that comes while the first is in work has the first one's answer.
+// S04: a copy that comes on another way while the first is in work waits for the
+// first one's answer: it is merged, or as refused as the first.
 func TestCopyWaitsForTheFirst(t *testing.T) {
+	t.Run("stored", func(t *testing.T) { copied(t, nil, "202", "482") })
+	t.Run("not stored", func(t *testing.T) { copied(t, errors.New("disk full"), "503", "503") })
+}
+
+func copied(t *testing.T, failure error, first, second string) {
 	h := newHost()
-	h.block = make(chan struct{})
+	h.block, h.putErr = make(chan struct{}), failure
 	s := run(t, config(h), h)
 	one, two := dial(t, s, "tcp"), dial(t, s, "tcp")
 	d := one.message("sip:bob@example.com", "once")
@@ -59,13 +66,21 @@ func TestCopyWaitsForTheFirst(t *testing.T) {
 	if res := two.ask(two.message("sip:bob@example.com", "x").String()); code(res) != "401" { // read after the copy
 		t.Fatalf("got %s", res)
 	}
+	soon(t, func() bool {
+		s.inWork.mu.Lock()
+		defer s.inWork.mu.Unlock()
+		for _, first := range s.inWork.all {
+			return first.copies == 1
+		}
+		return false
+	})
 	close(h.block)
-	for _, p := range []*probe{one, two} {
-		if res := p.mustRead(); code(res) != "202" {
-			t.Errorf("got %s", res)
+	for p, want := range map[*probe]string{one: first, two: second} {
+		if res := p.mustRead(); code(res) != want {
+			t.Errorf("got %s\nwant %s", res, want)
 		}
 	}
-	if n := len(h.stored()); n != 1 {
+	if n := len(h.stored()); n != 1 && failure == nil {
 		t.Errorf("%d stored", n)
 	}
 }

@@ -118,11 +118,11 @@ func (e *Edge) openOne(l Listener) (socket, net.Addr, error) {
 		e.mu.Lock()
 		e.udp = append(e.udp, c)
 		e.mu.Unlock()
-		return newDatagrams(c, e.maxSources), c.LocalAddr(), nil
+		return newDatagrams(c, e.warden, &e.repeats), c.LocalAddr(), nil
 	}
 	c, err := net.Listen("tcp", l.Address)
 	if err != nil {
 		return nil, nil, err
 	}
-	return newStreams(c, e.flows), c.Addr(), nil
+	return newStreams(c, l.Network, e.flows, &e.door), c.Addr(), nil
 }

@@ -2,8 +2,9 @@ package sipedge
 
 import (
 	"fmt"
+	"iter"
 	"net"
-	"runtime/debug"
+	"net/netip"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -13,12 +14,14 @@ const (
 	allowed   = "MESSAGE, REGISTER, OPTIONS"
 	accepted  = "text/plain, */*"
 	encodings = "identity"
+	supported = "path, outbound"
 )
 
 // request is a SIP request on its way through the edge.
 type request struct {
 	*sip.Request
 	path path
+	from netip.Addr // the far end of the path
 }
 
 // answer is a final response in the making. An answer of code 0 is not sent.
@@ -39,28 +42,47 @@ func tryLater() answer {
 // serve handles one request in the goroutine that the library starts for it.
 // With too many in work it is refused before anything of it is looked at.
 func (e *Edge) serve(req *sip.Request, tx sip.ServerTransaction) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.log.Error("a request broke its handler", "method", req.Method, "panic", p, "stack", string(debug.Stack()))
-			e.respond(req, tx, say(500, "Server Internal Error"))
-		}
-	}()
+	r := request{Request: req, from: addressOf(req.Source())}
+	defer e.warden.survive("a request", func() { e.respond(r, tx, say(500, "Server Internal Error")) })
 	if req.IsAck() {
 		return
 	}
-	select {
-	case e.working <- struct{}{}:
-		defer func() { <-e.working }()
-	default:
-		e.respond(req, tx, tryLater())
-		return
-	}
-	r := request{Request: req}
 	if c, ok := tx.(interface{ Connection() sip.Connection }); ok {
 		r.path = pathOf(req, c.Connection())
 	}
-	e.respond(req, tx, e.handle(r))
+	if r.path.flow != nil {
+		defer r.path.flow.done()
+	}
+	e.warden.keep(req, tx)
+	if a := e.begin(r); a.code != 0 {
+		e.send(tx, response(req, a))
+		tx.Terminate() // a refusal is not remembered, or refusing would cost as much as serving
+		return
+	}
+	defer func() { <-e.working }()
+	e.respond(r, tx, e.handle(r))
 }
+
+// begin refuses a request that is one too many, or takes a token for it.
+func (e *Edge) begin(r request) answer {
+	if a := e.warden.request(r.from); a.code != 0 {
+		return a
+	}
+	if e.transactions() <= e.warden.limits().Transactions {
+		select {
+		case e.working <- struct{}{}:
+			return answer{}
+		default:
+		}
+	}
+	e.warden.count.overload.Add(1)
+	e.warden.lines.warn("overload: requests are refused", "in_work", len(e.working), "transactions", e.transactions())
+	return tryLater()
+}
+
+// transactions are those over UDP: what is in work, and what is answered and
+// may be repeated.
+func (e *Edge) transactions() int { return int(e.warden.kept.Load()) + e.repeats.size(e.warden.now()) }
 
 // handle decides what a request is answered.
 func (e *Edge) handle(r request) answer {
@@ -85,15 +107,31 @@ func (e *Edge) options(r request) answer {
 		return say(404, "Not Found")
 	}
 	return say(200, "OK", field{"Allow", allowed}, field{"Accept", accepted}, field{"Accept-Encoding", encodings},
-		field{"Accept-Language", "*"}, field{"Supported", ""})
+		field{"Accept-Language", "*"}, field{"Supported", supported})
 }
 
 // respond sends an answer (RFC 3261, section 8.2.6). A 2xx to a MESSAGE has
 // neither Contact nor body (RFC 3428, section 7).
-func (e *Edge) respond(req *sip.Request, tx sip.ServerTransaction, a answer) {
+func (e *Edge) respond(r request, tx sip.ServerTransaction, a answer) {
 	if a.code == 0 {
 		return
 	}
+	res := response(r.Request, a)
+	kept := e.repeats.keep(r, res, e.warden.now())
+	e.send(tx, res)
+	if kept {
+		tx.Terminate()
+	}
+}
+
+func (e *Edge) send(tx sip.ServerTransaction, res *sip.Response) {
+	if err := tx.Respond(res); err != nil {
+		e.log.Debug("response not sent", "code", res.StatusCode, "error", err)
+	}
+}
+
+// response builds what respond sends.
+func response(req *sip.Request, a answer) *sip.Response {
 	res := sip.NewResponseFromRequest(req, a.code, plain(a.phrase, 200), nil)
 	res.SipVersion = "SIP/2.0"
 	for res.RemoveHeader("Record-Route") {
@@ -103,9 +141,7 @@ func (e *Edge) respond(req *sip.Request, tx sip.ServerTransaction, a answer) {
 		res.AppendHeader(sip.NewHeader(h.name, h.value))
 	}
 	res.AppendHeader(sip.NewHeader("Server", serverString))
-	if err := tx.Respond(res); err != nil {
-		e.log.Debug("response not sent", "code", a.code, "error", err)
-	}
+	return res
 }
 
 // addReceived notes where a request really came from, if its sender sees
@@ -131,12 +167,36 @@ func (r request) values(names ...string) []string {
 	return all
 }
 
+// members returns what is between the commas of headers that are lists of
+// tokens.
+func (r request) members(names ...string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, v := range r.values(names...) {
+			for t := range strings.SplitSeq(v, ",") {
+				if !yield(strings.TrimSpace(t)) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // value returns the first value of a header, or nothing.
 func (r request) value(names ...string) string {
 	if v := r.values(names...); len(v) > 0 {
 		return v[0]
 	}
 	return ""
+}
+
+// branch names the transaction of a request, if its sender does (RFC 3261,
+// section 8.1.1.7).
+func (r request) branch() string {
+	if r.Via() == nil {
+		return ""
+	}
+	b, _ := r.Via().Params.Get("branch")
+	return b
 }
 
 func (r request) fromTag() string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -44,9 +45,9 @@ func (h *host) count() int {
 	return len(h.ids)
 }
 
-func (h *host) Check(context.Context, event.Address, event.Address) error { return nil }
-func (h *host) Told(context.Context, event.Address, event.Report) error   { return nil }
-func (h *host) Registered(a event.Address)                                { h.registered <- a }
+func (h *host) Check(context.Context, event.Inbound) error              { return nil }
+func (h *host) Told(context.Context, event.Address, event.Report) error { return nil }
+func (h *host) Registered(a event.Address)                              { h.registered <- a }
 
 // edge starts one and returns its addresses by network.
 func edge(t testing.TB) (*sipedge.Edge, *host, map[string]string) {
@@ -55,6 +56,7 @@ func edge(t testing.TB) (*sipedge.Edge, *host, map[string]string) {
 	e, err := sipedge.New(sipedge.Config{
 		Domains:  []string{"127.0.0.1"},
 		Listen:   []sipedge.Listener{{Network: "udp", Address: "127.0.0.1:0"}, {Network: "tcp", Address: "127.0.0.1:0"}},
+		Limits:   sipedge.Limits{Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Accounts: []sipedge.Account{{User: "alice", Password: "wonderland"}, {User: "bob", Password: "builder"}},
 	}, h)
 	if err != nil {

@@ -1,0 +1,174 @@
+package sipedge
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley.im/bus/event"
+)
+
+// Trunk is a SIP server that is trusted by its address: what it asserts about a
+// sender is believed (RFC 3325). Over UDP an address can be forged, so the
+// network between must not let strangers use it.
+type Trunk struct {
+	Name  string
+	Peers []netip.Prefix // that it sends from
+}
+
+// sender is who sends a message.
+type sender struct {
+	address event.Address // as everybody else will see it
+	name    string        // display name, likewise
+	known   event.Address // who it is, or the trunk; for this server alone
+	account claim         // the digest that proves it; the zero claim for a trunk's
+}
+
+// identify finds out who sends a request: the account that a digest proves, or
+// whom a trunk asserts. Whatever else a request says about its sender counts for
+// nothing.
+func (e *Edge) identify(r request) (sender, answer) {
+	t := e.trunk(r.from)
+	c, a := e.prove(r)
+	switch {
+	case c != claim{} && a.code != 0:
+		return sender{}, a
+	case c != claim{}:
+		return e.ofAccount(r, c)
+	case t != nil: // credentials may be meant for somebody behind it
+		return e.ofTrunk(r, t)
+	case a.code != 0:
+		return sender{}, a
+	}
+	return sender{}, e.challenge(r, false)
+}
+
+// ofAccount is the sender that a digest proves. From names it, or nobody (RFC
+// 3261, section 8.1.1.3).
+func (e *Edge) ofAccount(r request, c claim) (sender, answer) {
+	uri := r.From().Address.String()
+	from, err := e.AOR(uri)
+	if !isAnonymous(uri) && (err != nil || from != c.aor) {
+		return sender{}, say(403, "From is not the account that sends")
+	}
+	return hidden(r, sender{c.aor, nameFrom(r.From().DisplayName), c.aor, c}), answer{}
+}
+
+// ofTrunk is the sender that a trunk asserts, in P-Asserted-Identity or else in
+// From. It may not assert those who prove themselves.
+func (e *Edge) ofTrunk(r request, t *Trunk) (sender, answer) {
+	s := sender{name: nameFrom(r.From().DisplayName), known: event.Address("trunk:" + t.Name)}
+	uri := r.From().Address.String()
+	if name, asserted, ok := r.asserted(); ok {
+		s.name, uri = nameFrom(name), asserted
+	}
+	address, err := e.AOR(uri)
+	switch {
+	case isAnonymous(uri):
+	case err != nil:
+		return s, say(400, "Unreadable identity of the sender: "+err.Error())
+	case e.phones.of(address) != nil:
+		return s, say(403, "The asserted identity is an account of this server")
+	}
+	s.address = address
+	return hidden(r, s), answer{}
+}
+
+// hidden makes a sender who asks for privacy, or says in From to be nobody,
+// anonymous.
+func hidden(r request, s sender) sender {
+	if r.private() || isAnonymous(r.From().Address.String()) {
+		s.address, s.name = event.Anonymous, "Anonymous"
+	}
+	return s
+}
+
+// isAnonymous tells whether a URI is that of nobody: any user of the domain
+// that stands for this.
+func isAnonymous(uri string) bool {
+	_, host, err := domains{}.parts(uri)
+	return err == nil && host == "anonymous.invalid"
+}
+
+// private tells whether a request asks that its sender is not told: by any kind
+// of privacy but that of the session (RFC 3323, section 4.2; RFC 3325, section
+// 9.3). "none" asks for the opposite.
+func (r request) private() bool {
+	asked := false
+	for _, v := range r.values("Privacy") {
+		for p := range strings.FieldsFuncSeq(v, func(c rune) bool { return c == ';' || c == ',' || c == ' ' || c == '\t' }) {
+			switch strings.ToLower(p) {
+			case "none":
+				return false
+			case "id", "user", "header":
+				asked = true
+			}
+		}
+	}
+	return asked
+}
+
+// asserted returns the first SIP URI of P-Asserted-Identity, with its display
+// name as it stands there. A request may have two: the other is a tel: URI
+// (RFC 3325, section 9.1).
+func (r request) asserted() (name, uri string, ok bool) {
+	for _, v := range r.values("P-Asserted-Identity") {
+		for _, one := range addresses(v) {
+			var u sip.Uri
+			params := sip.NewParams()
+			display, err := sip.ParseAddressValue(one, &u, &params)
+			if err == nil && (strings.EqualFold(u.Scheme, "sip") || strings.EqualFold(u.Scheme, "sips")) {
+				return display, u.String(), true
+			}
+		}
+	}
+	return "", "", false
+}
+
+// addresses splits a list of addresses at its commas. Those in quotes and in
+// angle brackets are parts of an address.
+func addresses(list string) (all []string) {
+	from, quoted, bracketed := 0, false, false
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"' && !bracketed:
+			quoted = !quoted
+		case quoted:
+		case c == '<':
+			bracketed = true
+		case c == '>':
+			bracketed = false
+		case c == ',' && !bracketed:
+			all, from = append(all, strings.TrimSpace(list[from:i])), i+1
+		}
+	}
+	return append(all, strings.TrimSpace(list[from:]))
+}
+
+// trunk returns the trunk that sends from an address, nil if it is a stranger's.
+func (e *Edge) trunk(ip netip.Addr) *Trunk {
+	for _, t := range *e.trunks.Load() {
+		if slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+			return &t
+		}
+	}
+	return nil
+}
+
+// SetTrunks replaces the trunks from the next request on. An error changes
+// nothing.
+func (e *Edge) SetTrunks(list []Trunk) error {
+	for _, t := range list {
+		if slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return !p.IsValid() }) {
+			return fmt.Errorf("trunk %q: a peer is no address", t.Name)
+		}
+	}
+	list = slices.Clone(list)
+	e.trunks.Store(&list)
+	return nil
+}
