@@ -4,8 +4,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.stamp=$(VERSION)
 GOTEST  ?= go test -race -timeout 20m
 CRASH_TIME ?= 5m
+SOAK_TIME  ?= 30m
 
-.PHONY: run build test test-peers crash bench lint generate clean
+.PHONY: run build test test-peers crash soak bench lint generate clean
 
 run: ## start the bridge
 	go run ./cmd/parley run --config bridge.toml
@@ -27,9 +28,17 @@ crash: ## every fault for five minutes while people speak; writes the table of d
 	go test -race -tags peers -timeout 6h -run TestPeersInEachFault -v ./cmd/parley \
 		-crash.time $(CRASH_TIME) -crash.fault 30s -crash.table "$(CURDIR)/docs/delivery.md"
 
-bench: build ## figures, on this machine: the bridge with real SIP, then the bus alone
+soak: ## one host lives through half an hour of faults at random; says what it holds; as root
+	.ci/need sip-tester strace
+	go test -tags peers -timeout 2h -run TestPeersSoak -v ./cmd/parley -soak.time $(SOAK_TIME)
+
+bench: build ## figures, on this machine: the bridge with real SIP, beside msilo, then the bus alone and the SIP edge alone
+	.ci/need kamailio kamailio-sqlite-modules sqlite3
 	bin/parley bench
+	go test -tags peers -run '^$$' -bench Msilo -benchtime 1x ./cmd/parley
 	go test -run '^$$' -bench . -benchmem ./bus
+	go test -run '^$$' -bench BesideBare -benchtime 40000x ./core/sipedge
+	go test -run '^$$' -bench Memory -benchtime 300000x ./core/sipedge
 
 lint: ## formatting, vet, staticcheck, tidiness, known vulnerabilities
 	.ci/lint

@@ -61,8 +61,8 @@ The parts are ` + strings.Join(names, ", ") + `.`,
 	f := cmd.Flags()
 	f.IntVar(&b.clients, "clients", 64, "SIP clients at once, each with one message outstanding")
 	f.DurationVar(&b.time, "time", 5*time.Second, "length of each burst")
-	f.DurationVar(&b.sustained, "sustained", 20*time.Second, "length of the sustained run")
-	f.IntVar(&b.rate, "rate", 2000, "messages a second of the sustained run")
+	f.DurationVar(&b.sustained, "sustained", 20*time.Second, "length of the sustained runs")
+	f.IntVar(&b.rate, "rate", 2000, "messages a second of the sustained runs")
 	f.IntVar(&b.backlog, "backlog", 10_000, "messages waiting when the host is killed")
 	f.StringSliceVar(&b.only, "only", nil, "`parts` to measure (default: all)")
 	f.StringVar(&b.profile, "cpu-profile", "", "`file` for the host's CPU profile of the last row of cost")
@@ -93,6 +93,7 @@ func benchParts() []benchPart {
 		{"bursts", (*benching).bursts},
 		{"latency", (*benching).latency},
 		{"sustained", (*benching).sustain},
+		{"phones", (*benching).toPhones},
 		{"cost", (*benching).cost},
 		{"frozen", (*benching).frozen},
 		{"idle", (*benching).idle},

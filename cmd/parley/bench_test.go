@@ -22,6 +22,7 @@ func TestBenchMeasuresEveryPartAndLosesNothing(t *testing.T) {
 		`Parley, fsync, udp, to web +4 +[1-9]`,
 		`to the connector +p50 [1-9]`,
 		`waiting at the end +\d+ of \d\d`,
+		`received by the phones +\d\d\n`,
 		`100 +4 +[1-9]\S* +\S+ +\S+ +0 +[1-9]`,
 		`10000 +4 +[1-9]\S* +\S+ +\S+ +0 +[1-9]\S* +\S+ ms`,
 		`the other frozen +[1-9]\S* +\S+ +[1-9].* 0 +(\d+) of \d+\n`,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,8 +18,8 @@ import (
 const drainLimit = 5 * time.Minute
 
 // ask sends a request to the host's HTTP door.
-func (h *benchHost) ask(ctx context.Context, method, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, h.http+path, nil)
+func (h *benchHost) ask(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, h.http+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func (h *benchHost) counted(ctx context.Context) (counting.Stats, error) {
 }
 
 func (h *benchHost) stats(ctx context.Context, method string) (s counting.Stats, err error) {
-	res, err := h.ask(ctx, method, "/c/count/stats")
+	res, err := h.ask(ctx, method, "/c/count/stats", nil)
 	if err != nil {
 		return s, err
 	}
@@ -50,7 +51,7 @@ func (h *benchHost) stats(ctx context.Context, method string) (s counting.Stats,
 // settled returns how many messages a connector's stage has settled since the
 // host started, from its metrics.
 func (h *benchHost) settled(ctx context.Context, connector string) (sum int64, err error) {
-	res, err := h.ask(ctx, http.MethodGet, "/metrics")
+	res, err := h.ask(ctx, http.MethodGet, "/metrics", nil)
 	if err != nil {
 		return 0, err
 	}

@@ -47,6 +47,23 @@ func cached(t *testing.T, name string, make func(dir string) error, from ...stri
 	return dir
 }
 
+// npm copies a package.json, its lock and what else there is into a folder, and
+// installs there what they name. Nothing of it runs a script.
+func npm(dir string, from ...string) error {
+	for _, f := range from {
+		data, err := os.ReadFile(f)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(f)), data, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	return made(cmd)
+}
+
 // fingerprint is that of the files' contents and of the machine's kind.
 func fingerprint(t *testing.T, files []string) string {
 	t.Helper()

@@ -24,9 +24,12 @@ mistake with its line and a way out. No port is opened and no network reached.`,
 		if err != nil {
 			return err
 		}
-		_, problems := core.Check(cmd.Context(), *path, executable, slog.New(slog.DiscardHandler))
+		c, problems := core.Check(cmd.Context(), *path, executable, slog.New(slog.DiscardHandler))
 		if len(problems) > 0 {
 			return problems
+		}
+		for _, w := range c.Warnings {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s (warning)\n", w)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", *path)
 		return nil

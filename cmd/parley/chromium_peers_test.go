@@ -27,25 +27,33 @@ const mouse = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,ava
 // with a mouse, or of a phone with a touch screen.
 func openPage(t *testing.T, b *bridge, width, height int64) *page {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
+	options := []chromedp.ExecAllocatorOption{chromedp.Flag("disable-quic", true)}
 	if width > height {
 		options = append(options, chromedp.Flag("blink-settings", mouse))
 	}
-	started, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	p := openBrowser(t, options...)
+	p.do("open the page", chromedp.EmulateViewport(width, height),
+		chromedp.Navigate(fmt.Sprintf("http://%s/c/web/", at(b.web))))
+	return p
+}
+
+// openBrowser starts one that leaves nothing behind.
+func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *page {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Env("TMPDIR="+shortDir(t), "PULSE_RUNTIME_PATH="+t.TempDir()), // a socket's path is short
+		chromedp.Flag("disable-component-update", true))
+	started, stop := chromedp.NewExecAllocator(t.Context(), append(options, more...)...)
 	ctx, leave := chromedp.NewContext(started)
 	t.Cleanup(func() {
 		leave()
 		stop() // returns when Chromium is gone
 	})
-	p := &page{t, ctx}
 	if err := chromedp.Do(ctx); err != nil { // a deadline on the first run would end the browser
 		t.Fatalf("start Chromium: %v", err)
 	}
-	p.do("open the page", chromedp.EmulateViewport(width, height),
-		chromedp.Navigate(fmt.Sprintf("http://%s/c/web/", at(b.web))))
-	return p
+	return &page{t, ctx}
 }
 
 // do takes steps and fails when they take too long.

@@ -4,9 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io"
-	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -42,26 +39,6 @@ func (s *scene) audit() (stop func() (times int)) {
 		cancel()
 		return <-done
 	}
-}
-
-// metrics returns the host's figures.
-func (b *bridge) metrics(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at(b.web)+"/metrics", nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = errors.New(res.Status)
-	}
-	return string(text), err
 }
 
 var books = regexp.MustCompile(`^parley_(in|out)bound_missing\{[^}]*\} (.*)$`)

@@ -3,11 +3,15 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +24,8 @@ import (
 type fault struct {
 	name     string
 	external bool // the bus is a NATS server of its own
+	ends     bool // the host
+	small    bool // the disk of the store has little room
 	strike   func(s *scene)
 }
 
@@ -27,6 +33,7 @@ type fault struct {
 type scene struct {
 	*town
 	nats   *natsNode // if the bus is external
+	disk   string    // where the store is, if its disk is small
 	length time.Duration
 }
 
@@ -35,11 +42,12 @@ var connectors = []string{"matrix", "slack", "email", "web"}
 func faults() []fault {
 	return []fault{
 		{name: "none", strike: func(s *scene) { s.lasts() }},
-		{name: "host killed", strike: (*scene).killHost},
+		{name: "host killed", ends: true, strike: (*scene).killHost},
 		{name: "host stopped for a while", strike: func(s *scene) { s.freeze(s.cmd.Process.Pid) }},
 		{name: "connector killed", strike: (*scene).killConnector},
 		{name: "connector stopped for a while", strike: func(s *scene) { s.freeze(s.pid(anyOf(connectors))) }},
 		{name: "writes to the disk fail", strike: (*scene).breakWrites},
+		{name: "disk full", small: true, strike: (*scene).fillDisk},
 		{name: "fsync fails", strike: (*scene).breakSync},
 		{name: "far side refuses for now (429, 4xx)", strike: (*scene).limit},
 		{name: "far side fails (502, 503)", strike: (*scene).fail},
@@ -91,6 +99,58 @@ func (s *scene) breakWrites() {
 	}
 	s.lasts()
 	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &whole, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// smallDisk mounts a disk with room for some minutes of talk.
+func smallDisk(t *testing.T) (folder string) {
+	folder = shortDir(t)
+	if err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=512m"); err != nil {
+		t.Fatalf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		err := unix.EBUSY // as long as a connector is ending
+		for end := time.Now().Add(patience); err == unix.EBUSY && time.Now().Before(end); <-time.After(10 * time.Millisecond) {
+			err, _ = unix.Unmount(folder, 0).(unix.Errno)
+		}
+		if err != 0 {
+			t.Errorf("unmount the small disk: %v", err)
+		}
+	})
+	return folder
+}
+
+// refusing waits until a message is answered 503: the host looks at the free space
+// once a second, and a file's last page has room until it is full.
+func (s *scene) refusing() {
+	got := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if got = s.answer("town", "while the disk is full"); strings.HasPrefix(got, "503 ") {
+			return
+		}
+	}
+	s.t.Errorf("while the disk is full it answers %q", got)
+}
+
+// fillDisk leaves no byte free for a while.
+func (s *scene) fillDisk() {
+	f, err := os.Create(filepath.Join(s.disk, "filler"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	zeros := make([]byte, 1<<20)
+	for size := len(zeros); size > 0; {
+		if _, err := f.Write(zeros[:size]); err != nil {
+			size /= 2 // what is left is smaller
+		}
+	}
+	s.refusing()
+	s.lasts()
+	if got := s.answer("town", "while the disk is full"); !strings.HasPrefix(got, "503 ") {
+		s.t.Errorf("once it has refused it answers %q", got)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
 		s.t.Fatal(err)
 	}
 }

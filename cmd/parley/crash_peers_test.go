@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,10 @@ func (f fault) run(t *testing.T) (o outcome) {
 	if f.external {
 		s.nats = newNATS(t)
 		edits = append(edits, "url         = \"\"", "url = \""+s.nats.url()+"\"", "trust_sync  = false", "trust_sync = true", "replicas    = 3", "replicas = 1")
+	}
+	if f.small {
+		s.disk = smallDisk(t)
+		edits = append(edits, `"data"`, strconv.Quote(s.disk+"/data"), `reserve     = "64MiB"`, `reserve     = "16MiB"`)
 	}
 	s.town = newTown(t, edits...)
 	audited := s.audit()

@@ -162,7 +162,7 @@ func (d *dendrite) register(user, password string) {
 // A matrixHuman uses the homeserver as people do, by a client that is none of
 // ours.
 type matrixHuman struct {
-	t      *testing.T
+	t      testing.TB
 	client *mautrix.Client
 	since  string // where the next sync begins
 	rooms  map[id.RoomID][]*event.Event

@@ -24,18 +24,7 @@ func slackPrograms(t *testing.T) string {
 	t.Helper()
 	from := []string{testdata(t, "peers/slack/package.json"), testdata(t, "peers/slack/package-lock.json")}
 	return cached(t, "slack", func(dir string) error {
-		for _, f := range from {
-			data, err := os.ReadFile(f)
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, filepath.Base(f)), data, 0o644)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-		cmd.Dir = dir
-		if err := made(cmd); err != nil {
+		if err := npm(dir, from...); err != nil {
 			return err
 		}
 		return os.Chmod(nodeIn(t, filepath.Join(dir, "node_modules")), 0o755)

@@ -42,7 +42,7 @@ func TestNoByteIsLeftOfAUserWhoIsErased(t *testing.T) {
 	ann.sees("secret-of-bob", nil)
 	ann.say("r:lobby", "heard-by-bob")
 	b.says(`msg=delivered connector=sip`)
-	b.sends("bob", "sip:web-ann@127.0.0.1", "application/x-odd", "dead-of-bob")
+	b.sends("bob", "sip:web-nobody@127.0.0.1", "text/plain", "dead-of-bob")
 	b.says(`msg=failed connector=web`)
 	data := filepath.Join(b.dir, "data")
 	canaries := []string{"secret-of-bob", "dead-of-bob", "sip:bob@127.0.0.1"}

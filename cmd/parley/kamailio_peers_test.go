@@ -19,13 +19,19 @@ type kamailio struct {
 // startKamailio starts a proxy that sends what phones send to the next hop.
 func startKamailio(t *testing.T, next int, transport string) *kamailio {
 	t.Helper()
-	text, err := os.ReadFile(testdata(t, "kamailio/proxy.cfg"))
+	return runKamailio(t, "proxy.cfg", "@NEXT@", strconv.Itoa(next), "@TRANSPORT@", transport)
+}
+
+// runKamailio starts one with a file of testdata, in which what stands between
+// at-signs is filled in.
+func runKamailio(t testing.TB, file string, fill ...string) *kamailio {
+	t.Helper()
+	text, err := os.ReadFile(testdata(t, "kamailio/"+file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir, port := t.TempDir(), ports(t, 1)[0]
-	config := write(t, dir, "proxy.cfg", strings.NewReplacer(
-		"@PORT@", strconv.Itoa(port), "@NEXT@", strconv.Itoa(next), "@TRANSPORT@", transport).Replace(string(text)))
+	config := write(t, dir, file, strings.NewReplacer(append(fill, "@PORT@", strconv.Itoa(port))...).Replace(string(text)))
 	cmd := exec.Command("kamailio", "-DD", "-E", "-f", config, "-m", "32", "-M", "4", "-w", dir, "-Y", dir)
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 	k := &kamailio{start(t, "kamailio", cmd), port}
@@ -69,6 +75,23 @@ func TestPeerKamailioBringsAMessageFromTheChatToAPhoneBehindIt(t *testing.T) {
 			proxy.says(`request MESSAGE ` + contact + `\S* from ` + at(b.sip))
 		})
 	}
+}
+
+// T07: the Path that each proxy adds to a REGISTER is the way back to the phone.
+func TestPeerKamailioTwiceFindsThePhoneBehindBoth(t *testing.T) {
+	b := newBridge(t)
+	inner := startKamailio(t, b.sip, "udp")
+	outer := startKamailio(t, inner.port, "udp")
+	bob := b.phone("bob", "u1")
+	bob.bridge = outer.port
+	bob.register()
+	bob.listen()
+	ann := joinChat(t, b.web, "ann")
+	ann.say("r:lobby", "hello behind two proxies")
+	bob.uas.says(`body=hello behind two proxies$`)
+	ann.marked("hello behind two proxies", "delivered")
+	inner.says(`request MESSAGE .* with the routes \[<sip:` + at(inner.port) + `;lr>`)
+	outer.says(`request MESSAGE .* with the routes \[<sip:` + at(outer.port) + `;lr>`)
 }
 
 func TestPeerKamailioTwiceLeavesEveryViaAndRecordRoute(t *testing.T) {

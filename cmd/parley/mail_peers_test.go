@@ -3,16 +3,9 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,20 +82,10 @@ func (m *mailServer) put(name, text string) {
 // certify makes the server's certificate.
 func (m *mailServer) certify() {
 	m.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	m.must(err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mx.mail.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
-		DNSNames: []string{"mx.mail.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	m.must(err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	m.must(err)
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	cert, key := certificate(m.t, 24*time.Hour, "mx.mail.test")
 	m.put("cert.pem", string(cert))
-	write(m.t, m.dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-	m.ca, m.trust = filepath.Join(m.dir, "cert.pem"), x509.NewCertPool()
-	m.trust.AppendCertsFromPEM(cert)
+	write(m.t, m.dir, "key.pem", string(key))
+	m.ca, m.trust = filepath.Join(m.dir, "cert.pem"), trusting(cert)
 }
 
 func (m *mailServer) tls() *tls.Config {

@@ -27,7 +27,7 @@ func TestCommandLines(t *testing.T) {
 		code int
 		says string // on stdout when it went well, else on stderr
 	}{
-		{"", exitUsage, "parley needs a command: bench, bus, check, "},
+		{"", exitUsage, "parley needs a command: account, bench, bus, check, "},
 		{"--help", exitOK, "Parley bridges"},
 		{"version", exitOK, "parley "},
 		{"version now", exitUsage, `(see "parley version --help")`},

@@ -51,15 +51,22 @@ type matrixWorld struct {
 	mia *matrixHuman
 }
 
-func newMatrixWorld(t *testing.T) *matrixWorld {
+// writeMatrixBridge makes a bridge with these tables, which name a homeserver and
+// the registration file, and the file. The homeserver has to be filled in.
+func writeMatrixBridge(t *testing.T, tables, registration string) *bridge {
 	t.Helper()
-	dir := shortDir(t)
-	registration := filepath.Join(dir, "matrix.yaml")
-	b := writeBridge(t, "[plugins.web]", fmt.Sprintf(matrixRoutes, "@HOMESERVER@", registration))
+	b := writeBridge(t, "[plugins.web]", fmt.Sprintf(tables, "@HOMESERVER@", registration))
 	if out, bad, code := b.cli("", "plugin", "matrix", "register", "--domain", "hs.test",
 		"--url", fmt.Sprintf("http://%s/c/matrix", at(b.web)), "--out", registration); code != 0 {
 		t.Fatalf("register: %d %s %s", code, out, bad)
 	}
+	return b
+}
+
+func newMatrixWorld(t *testing.T) *matrixWorld {
+	t.Helper()
+	registration := filepath.Join(shortDir(t), "matrix.yaml")
+	b := writeMatrixBridge(t, matrixRoutes, registration)
 	w := &matrixWorld{bridge: b, hs: startDendrite(t, "hs.test", registration)}
 	w.mia = w.hs.human("mia", "Mia")
 	b.edit("@HOMESERVER@", w.hs.url)

@@ -71,7 +71,7 @@ func leaveStore(t *testing.T, path string) {
 		b.send("alice", "lobby", fmt.Sprint("settled ", i))
 	}
 	ann.sees("settled 4", nil)
-	b.sends("bob", "sip:web-ann@127.0.0.1", "application/x-odd", "??")
+	b.sends("bob", "sip:web-nobody@127.0.0.1", "text/plain", "??")
 	b.says(`msg=failed connector=web`)
 	for i := range waiting {
 		b.send("alice", "bob", fmt.Sprintf("waits %02d", i))

@@ -22,7 +22,7 @@ const patience = 30 * time.Second
 // A proc is a program that runs beside a test: Parley itself, or a peer. Its
 // output is kept by lines, and it is gone when the test ends.
 type proc struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
@@ -35,7 +35,7 @@ type proc struct {
 
 // start runs a program with its own process group, so that nothing of it can
 // stay behind.
-func start(t *testing.T, name string, cmd *exec.Cmd) *proc {
+func start(t testing.TB, name string, cmd *exec.Cmd) *proc {
 	t.Helper()
 	p := &proc{t: t, name: name, cmd: cmd, done: make(chan struct{}), changed: make(chan struct{})}
 	r, w, err := os.Pipe()
@@ -46,7 +46,9 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *proc {
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(cmd.Environ(), "GORACE=atexit_sleep_ms=0") // a race build lingers otherwise
+	cmd.Env = append(cmd.Environ(),
+		"GORACE=atexit_sleep_ms=0",        // a race build lingers otherwise
+		"PULSE_RUNTIME_PATH="+t.TempDir()) // phones leave a folder behind otherwise
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
@@ -173,7 +175,7 @@ func (p *proc) ends() int {
 }
 
 // ports returns free ports, all different, on which nothing listens yet.
-func ports(t *testing.T, n int) []int {
+func ports(t testing.TB, n int) []int {
 	t.Helper()
 	var list []int
 	for range n {
@@ -188,7 +190,7 @@ func ports(t *testing.T, n int) []int {
 }
 
 // write puts a file into dir and returns its path.
-func write(t *testing.T, dir, name, text string) string {
+func write(t testing.TB, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -200,7 +202,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-func testdata(t *testing.T, name string) string {
+func testdata(t testing.TB, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("testdata", name))
 	if err != nil {

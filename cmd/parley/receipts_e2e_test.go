@@ -43,22 +43,22 @@ func TestAPhoneGetsTheReceiptsItAskedFor(t *testing.T) {
 	bob.contains("<message-id>m-1</message-id><datetime>2026-01-02T03:04:05Z</datetime><recipient-uri>sip:web-ann@127.0.0.1</recipient-uri>" +
 		"<delivery-notification><status><delivered/></status></delivery-notification>")
 
-	b.sends("bob", "sip:web-ann@127.0.0.1", "message/cpim", inCPIM("m-2", "positive-delivery, negative-delivery", "application/x-odd", "??"))
-	bob.contains("<message-id>m-2</message-id><datetime>2026-01-02T03:04:05Z</datetime><recipient-uri>sip:web-ann@127.0.0.1</recipient-uri>" +
+	b.sends("bob", "sip:web-nobody@127.0.0.1", "message/cpim", inCPIM("m-2", "positive-delivery, negative-delivery", "text/plain", "??"))
+	bob.contains("<message-id>m-2</message-id><datetime>2026-01-02T03:04:05Z</datetime><recipient-uri>sip:web-nobody@127.0.0.1</recipient-uri>" +
 		"<delivery-notification><status><failed/></status></delivery-notification>")
 
 	// Who did not ask is told of a failure by a text, and of nothing else.
 	b.sends("bob", "sip:web-ann@127.0.0.1", "message/cpim", inCPIM("m-3", "display", "text/plain", "don't tell me"))
 	ann.sees("don't tell me", nil)
-	b.sends("bob", "sip:web-ann@127.0.0.1", "application/x-odd", "??")
+	b.sends("bob", "sip:web-nobody@127.0.0.1", "text/plain", "??")
 	bob.contains("Not delivered.")
 
 	// A room of many says that it has processed the message, once.
 	b.sends("bob", "sip:lobby@127.0.0.1", "message/cpim", inCPIM("m-4", "positive-delivery, processing", "text/plain", "to all"))
 	ann.sees("to all", nil)
 	bob.contains("<message-id>m-4</message-id>")
-	b.sends("bob", "sip:web-ann@127.0.0.1", "application/x-odder", "??") // the notice stage is past the room's answers then
-	bob.contains("x-odder")
+	b.sends("bob", "sip:web-nobody-else@127.0.0.1", "text/plain", "??") // the notice stage is past the room's answers then
+	bob.contains("nobody-else")
 	all := strings.Join(bob.texts(), "\n")
 	if strings.Count(all, "m-4") != 1 || !strings.Contains(all, "<processing-notification><status><processed/>") {
 		t.Errorf("the room told %s", all)

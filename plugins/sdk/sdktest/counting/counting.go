@@ -1,9 +1,10 @@
 // Package counting is a connector for tests and benches: it acknowledges every
-// message, counts it, and stores and sends nothing. Its network is "count".
+// message, counts it, and stores nothing. Its network is "count".
 //
 // Its HTTP door says at /stats how many came and how long they had been under
 // way, for bodies that begin with the time of sending: nanoseconds since 1970
-// and a space. A POST to it begins anew.
+// and a space. A POST to it begins anew. A POST of a Sending to /send has it
+// write messages itself.
 package counting
 
 import (
@@ -42,6 +43,7 @@ func New() sdk.Connector { return &connector{} }
 
 type connector struct {
 	settings settings
+	host     sdk.Host
 	count    atomic.Int64
 	delays   delays
 }
@@ -60,7 +62,15 @@ func (c *connector) Open(_ context.Context, s sdk.Settings, h sdk.Host) error {
 	if err := s.Decode(&c.settings); err != nil {
 		return event.Permanent(fmt.Errorf("settings: %w", err))
 	}
-	return h.Serve(http.HandlerFunc(c.serveStats))
+	c.host = h
+	return h.Serve(c.door())
+}
+
+func (c *connector) door() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("/stats", c.serveStats)
+	m.HandleFunc("POST /send", c.serveSend)
+	return m
 }
 
 // Deliver counts. The receipt's remote id is the count.

@@ -1,13 +1,18 @@
 package counting
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
 )
 
 func TestItTellsHowManyCameAndHowLongTheyWereUnderWay(t *testing.T) {
@@ -15,7 +20,7 @@ func TestItTellsHowManyCameAndHowLongTheyWereUnderWay(t *testing.T) {
 	ask := func(method string) (s Stats) {
 		t.Helper()
 		w := httptest.NewRecorder()
-		c.serveStats(w, httptest.NewRequest(method, "/stats", nil))
+		c.door().ServeHTTP(w, httptest.NewRequest(method, "/stats", nil))
 		if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
 			t.Fatalf("%d %q: %v", w.Code, w.Body, err)
 		}
@@ -43,8 +48,51 @@ func TestItTellsHowManyCameAndHowLongTheyWereUnderWay(t *testing.T) {
 		t.Errorf("begun anew: got %+v", s)
 	}
 	w := httptest.NewRecorder()
-	c.serveStats(w, httptest.NewRequest("GET", "/", nil))
+	c.door().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if w.Code != 404 {
 		t.Errorf("another path: got %d, want 404", w.Code)
+	}
+}
+
+// taker is a host that takes messages and refuses the first.
+type taker struct {
+	sdk.Host
+	mu  sync.Mutex
+	got []event.Inbound
+	ids map[string]bool
+}
+
+func (h *taker) Put(_ context.Context, in event.Inbound) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.got = append(h.got, in)
+	h.ids[in.NativeID] = true
+	if len(h.got) == 1 {
+		return "", errors.New("not this one")
+	}
+	return in.NativeID, nil
+}
+
+func TestItSendsAsLongAndAsFastAsItIsTold(t *testing.T) {
+	h := &taker{ids: map[string]bool{}}
+	c := &connector{host: h}
+	w := httptest.NewRecorder()
+	c.door().ServeHTTP(w, httptest.NewRequest("POST", "/send",
+		strings.NewReader(`{"from": "count:u/%d", "to": "sip:u%d@x", "people": 3, "rate": 300, "time": 100000000, "bytes": 50}`)))
+	var s Sent
+	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+		t.Fatalf("%d %q: %v", w.Code, w.Body, err)
+	}
+	if n := int64(len(h.got)); s.Stored != n-1 || s.Failed != 1 || n < 3 || n > 33 || len(h.ids) != len(h.got) || s.Took < 100*time.Millisecond {
+		t.Errorf("%+v of %d messages with %d ids", s, n, len(h.ids))
+	}
+	for _, in := range h.got {
+		if in.Sender.Rest() != "u/"+string(in.Recipient[5]) || len(in.Data) != 50 {
+			t.Errorf("%s to %s: %q", in.Sender, in.Recipient, in.Data)
+		}
+	}
+	w = httptest.NewRecorder()
+	if c.door().ServeHTTP(w, httptest.NewRequest("POST", "/send", strings.NewReader(`{"people": 0}`))); w.Code != 400 {
+		t.Errorf("nobody: got %d, want 400", w.Code)
 	}
 }
