@@ -30,14 +30,12 @@ type Bindings interface {
 // binding is one phone of an account (RFC 3261, section 10). What is guarded
 // may change after it is made: a refresh replaces the binding.
 type binding struct {
-	Contact  string
-	Instance string   `json:",omitempty"` // of RFC 5626, with its reg-id
-	Q        int      `json:",omitempty"` // in thousandths below 1: what was said is 1 - Q/1000
-	Routes   []string `json:",omitempty"` // URIs of the proxies before the phone (RFC 3327), ours first
+	hop
+	Instance string `json:",omitempty"` // of RFC 5626, with its reg-id
+	Q        int    `json:",omitempty"` // in thousandths below 1: what was said is 1 - Q/1000
 	CallID   string
 	CSeq     uint32
 	Expires  time.Time
-	Path     path
 
 	CPIM bool `json:",omitempty"` // it took message/cpim when it registered
 
@@ -62,8 +60,7 @@ func (b *binding) phone() string {
 
 // phones are the bindings of one account.
 type phones struct {
-	aor  event.Address
-	gate chan struct{} // held while a delivery waits for answers
+	aor event.Address
 
 	changing sync.Mutex // held while they change and are saved
 	mu       sync.Mutex
@@ -124,7 +121,7 @@ func (r *registrar) replace(accounts map[string]account) (gone []event.Address) 
 	all := map[event.Address]*phones{}
 	for _, a := range accounts {
 		if all[a.aor] = r.phones[a.aor]; all[a.aor] == nil {
-			all[a.aor] = &phones{aor: a.aor, gate: make(chan struct{}, 1)}
+			all[a.aor] = &phones{aor: a.aor}
 		}
 	}
 	for aor := range r.phones {

@@ -19,13 +19,13 @@ import (
 // be safe (RFC 3428, section 8).
 const maxRequest = 1300
 
-// compose builds the MESSAGE of a delivery to one phone. Call-ID, CSeq, From
-// tag and branch come from the delivery's id and its turn, so that a
-// repetition, even after a restart, is one to the phone, too. No text from
+// compose builds the MESSAGE of a delivery to a hop. Call-ID, CSeq, From tag
+// and branch come from the delivery's id and its turn, so that a
+// repetition, even after a restart, is one to the far side, too. No text from
 // elsewhere can leave the line it stands in.
-func (e *Edge) compose(d event.Delivery, b *binding, turn int) (*sip.Request, error) {
+func (e *Edge) compose(d event.Delivery, h hop) (*sip.Request, error) {
 	var target sip.Uri
-	if err := sip.ParseUri(b.Contact, &target); err != nil {
+	if err := sip.ParseUri(h.Contact, &target); err != nil {
 		return nil, fmt.Errorf("contact: %w", err)
 	}
 	from, err := e.party(d.From)
@@ -40,8 +40,8 @@ func (e *Edge) compose(d event.Delivery, b *binding, turn int) (*sip.Request, er
 		return nil, err
 	}
 	req := sip.NewRequest(sip.MESSAGE, target)
-	req.AppendHeader(e.via(d, b, turn))
-	for _, uri := range b.Routes {
+	req.AppendHeader(e.via(d.ID, h))
+	for _, uri := range h.Routes {
 		req.AppendHeader(sip.NewHeader("Route", "<"+uri+">"))
 	}
 	hops := sip.MaxForwardsHeader(70)
@@ -50,12 +50,12 @@ func (e *Edge) compose(d event.Delivery, b *binding, turn int) (*sip.Request, er
 	req.AppendHeader(&sip.ToHeader{Address: to})
 	callID := sip.CallIDHeader(token("call", d.ID) + "@" + strings.Trim(e.domains.first, "[]"))
 	req.AppendHeader(&callID)
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: uint32(turn) + 1, MethodName: sip.MESSAGE})
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: uint32(h.turn) + 1, MethodName: sip.MESSAGE})
 	for _, f := range details(d) {
 		req.AppendHeader(sip.NewHeader(f.name, f.value))
 	}
 	req.SetBody(d.Data)
-	e.address(req, b)
+	e.address(req, h.Path)
 	return req, nil
 }
 
@@ -90,14 +90,14 @@ func (e *Edge) party(a event.Address) (u sip.Uri, err error) {
 
 // via asks for the answer to come back the way the request goes (RFC 3581).
 // The library fills in the address of a TCP connection.
-func (e *Edge) via(d event.Delivery, b *binding, turn int) *sip.ViaHeader {
-	v := &sip.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: sip.NetworkToUpper(b.Path.Network)}
-	v.Params.Add("branch", sip.RFC3261BranchMagicCookie+token("branch", d.ID, b.Contact, strconv.Itoa(turn)))
+func (e *Edge) via(id string, h hop) *sip.ViaHeader {
+	v := &sip.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: sip.NetworkToUpper(h.Path.Network)}
+	v.Params.Add("branch", sip.RFC3261BranchMagicCookie+token("branch", id, h.Contact, strconv.Itoa(h.turn), h.branch))
 	v.Params.Add("rport", "")
-	if b.Path.Network != "udp" {
+	if h.Path.Network != "udp" {
 		return v
 	}
-	host, port, err := net.SplitHostPort(e.listener(b.Path.Local))
+	host, port, err := net.SplitHostPort(e.listener(h.Path.Local))
 	if err != nil {
 		return v
 	}
@@ -109,16 +109,16 @@ func (e *Edge) via(d event.Delivery, b *binding, turn int) *sip.ViaHeader {
 	return v
 }
 
-// address sets the way a request goes: from the listening socket to where the
-// phone registered from, or along its connection.
-func (e *Edge) address(req *sip.Request, b *binding) {
-	req.SetDestination(b.Path.Source)
-	if b.Path.Network != "udp" {
+// address sets the way a request goes: from the listening socket to the far
+// end, or along its connection.
+func (e *Edge) address(req *sip.Request, p path) {
+	req.SetDestination(p.Source)
+	if p.Network != "udp" {
 		req.SetTransport("TCP") // the library knows no other connections
 		return                  // a local address would pick any connection of the listener
 	}
 	req.SetTransport("UDP")
-	host, port, err := net.SplitHostPort(e.listener(b.Path.Local))
+	host, port, err := net.SplitHostPort(e.listener(p.Local))
 	if err == nil {
 		req.Laddr.IP = net.ParseIP(host)
 		req.Laddr.Port, _ = strconv.Atoi(port)

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
-
-	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
 )
@@ -26,17 +25,20 @@ func (e *Edge) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, er
 	if err != nil {
 		return event.Receipt{}, err
 	}
-	select {
-	case p.gate <- struct{}{}:
-	case <-ctx.Done():
-		return event.Receipt{}, event.Retry(event.ScopeTarget, 0, fmt.Errorf("an earlier message is still under way: %w", ctx.Err()))
+	end, err := e.turns.take(ctx, p.aor)
+	if err != nil {
+		return event.Receipt{}, err
 	}
 	phones := p.reachable(time.Now())
 	if len(phones) == 0 {
-		<-p.gate
+		end()
 		return event.Receipt{}, absent()
 	}
-	receipt, err := settle(ctx, len(phones), e.tryAll(p, phones, d))
+	tries := make([]try, len(phones))
+	for i, b := range phones {
+		tries[i] = func(life context.Context) (event.Receipt, error) { return e.try(life, p, b, d) }
+	}
+	receipt, err := settle(ctx, len(phones), e.tryAll(tries, end))
 	if _, after, ok := event.AsRetry(err); ok && after == event.UntilWoken && len(p.reachable(time.Now())) > 0 {
 		err = event.Retry(event.ScopeTarget, 0, err) // a phone came meanwhile: that wake is over
 	}
@@ -64,15 +66,19 @@ type result struct {
 	err     error
 }
 
-// tryAll sends to all phones and opens the gate when the last is done. The
+// try is one way to bring a message to its target. It goes on when Deliver has
+// returned, until life ends.
+type try func(life context.Context) (event.Receipt, error)
+
+// tryAll tries all ways at once and calls end when the last is done. The
 // channel has room for all results, so nobody needs to read it.
-func (e *Edge) tryAll(p *phones, all []*binding, d event.Delivery) <-chan result {
+func (e *Edge) tryAll(all []try, end func()) <-chan result {
 	results := make(chan result, len(all))
 	e.mu.Lock()
 	life := e.life
 	if life == nil || life.Err() != nil {
 		e.mu.Unlock()
-		<-p.gate
+		end()
 		for range all {
 			results <- result{err: event.Retry(event.ScopeConnector, 0, errors.New("the SIP edge is not running"))}
 		}
@@ -82,18 +88,15 @@ func (e *Edge) tryAll(p *phones, all []*binding, d event.Delivery) <-chan result
 	e.mu.Unlock()
 	go func() {
 		defer e.afloat.Done()
-		defer func() { <-p.gate }()
-		done := make(chan struct{})
-		for _, b := range all {
-			go func() {
-				defer func() { done <- struct{}{} }()
-				receipt, err := e.try(life, p, b, d)
+		defer end()
+		var trying sync.WaitGroup
+		for _, t := range all {
+			trying.Go(func() {
+				receipt, err := t(life)
 				results <- result{receipt, err}
-			}()
+			})
 		}
-		for range all {
-			<-done
-		}
+		trying.Wait()
 	}()
 	return results
 }
@@ -143,7 +146,7 @@ func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery
 	}
 	w, err := wrapped(d)
 	if err == nil {
-		if req, bad := e.compose(w, b, 0); bad != nil || fits(req, w) != nil {
+		if req, bad := e.compose(w, b.hop); bad != nil || fits(req, w) != nil {
 			return e.tryForm(life, p, b, d) // the wrapper is not worth a message
 		}
 		var r event.Receipt
@@ -163,7 +166,9 @@ func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Deli
 			return event.Receipt{}, event.Permanent(err)
 		}
 	}
-	req, err := e.compose(d, b, p.turnOf(d.ID))
+	at := b.hop
+	at.turn = p.turnOf(d.ID)
+	req, err := e.compose(d, at)
 	if err == nil {
 		err = fits(req, d)
 	}
@@ -172,7 +177,7 @@ func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Deli
 	}
 	ctx, cancel := context.WithTimeoutCause(life, e.patience, errSilent)
 	defer cancel()
-	res, err := e.exchange(ctx, req, b)
+	res, err := e.exchange(ctx, req, b.Path)
 	if life.Err() != nil && err != nil {
 		return event.Receipt{}, fmt.Errorf("stopped while waiting for the phone: %w", err)
 	}
@@ -192,47 +197,4 @@ func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Deli
 		p.refuse(d.ID)
 	}
 	return receipt, err
-}
-
-var (
-	errSilent = errors.New("no final response in time")
-	errGone   = errors.New("its connection is gone")
-	errSocket = errors.New("no UDP socket to send from") // our own trouble, not the phone's
-)
-
-// exchange sends a request on the phone's flow and returns the final response.
-// It never opens a connection.
-func (e *Edge) exchange(ctx context.Context, req *sip.Request, b *binding) (*sip.Response, error) {
-	if !b.Path.alive() {
-		return nil, errGone
-	}
-	if b.Path.Network == "udp" && req.Laddr.IP == nil {
-		return nil, errSocket
-	}
-	tx, err := e.ua.TransactionLayer().NewClientTransaction(ctx, req)
-	switch {
-	case err != nil && b.Path.Network == "udp":
-		return nil, fmt.Errorf("%w: %w", errSocket, err)
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errGone, err)
-	}
-	defer tx.Terminate()
-	if b.Path.flow != nil && flowOf(tx.Connection()) != b.Path.flow {
-		return nil, errGone
-	}
-	if err := tx.Init(); err != nil {
-		return nil, err
-	}
-	for {
-		select {
-		case res := <-tx.Responses():
-			if !res.IsProvisional() {
-				return res, nil
-			}
-		case <-tx.Done():
-			return nil, tx.Err()
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
 }

@@ -125,6 +125,7 @@ type Edge struct {
 	door    door
 	working chan struct{} // one token per request in work
 	inWork  sharing
+	turns   turns
 	repeats repeats
 	ready   chan struct{}
 
@@ -149,7 +150,7 @@ func New(c Config, h Host) (*Edge, error) {
 	e := &Edge{
 		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait,
 		working: make(chan struct{}, maxAtWork), ready: make(chan struct{}),
-		inWork: sharing{all: map[string]*share{}},
+		inWork: sharing{all: map[string]*share{}}, turns: turns{all: map[event.Address]*turn{}},
 	}
 	e.warden = newWarden(e.log, func(a netip.Addr) bool { return e.trunk(a) != nil })
 	if err := e.SetLimits(c.Limits); err != nil {

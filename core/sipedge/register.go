@@ -151,7 +151,7 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 		return nil, 0, say(423, "Interval Too Brief", field{"Min-Expires", strconv.Itoa(minExpires)})
 	}
 	b := &binding{
-		Contact: text, Q: preference(c), CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo, Path: r.path,
+		hop: hop{Contact: text, Path: r.path}, Q: preference(c), CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo,
 		Expires: now.Add(time.Duration(lasts) * time.Second), CPIM: acceptsCPIM(r),
 	}
 	if b.Routes, ok = r.routes(); !ok {
