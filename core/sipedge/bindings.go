@@ -113,6 +113,16 @@ func (r *registrar) of(aor event.Address) *phones {
 	return r.phones[aor]
 }
 
+// everybody returns the phones of all accounts.
+func (r *registrar) everybody() (all []*phones) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.phones {
+		all = append(all, p)
+	}
+	return all
+}
+
 // replace has the phones of these accounts from now on, and returns the
 // accounts that were there before and are gone.
 func (r *registrar) replace(accounts map[string]account) (gone []event.Address) {

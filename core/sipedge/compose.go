@@ -140,13 +140,19 @@ func (e *Edge) listener(local string) string {
 	return e.udp[0].LocalAddr().String()
 }
 
-// fits refuses a request that is too large for its path.
-func fits(req *sip.Request, d event.Delivery) error {
+// fits refuses a request that is too large for its path. Over UDP none is safe
+// (RFC 3261, section 18.1.1).
+func fits(req *sip.Request, d event.Delivery, safe bool) error {
 	if len(d.Data) > MaxBody {
 		return fmt.Errorf("a text of %d bytes; over SIP at most %d go", len(d.Data), MaxBody)
 	}
-	if size := len(req.String()); req.Transport() == "UDP" && size > maxRequest {
+	size := len(req.String())
+	switch {
+	case size <= maxRequest:
+	case req.Transport() == "UDP":
 		return fmt.Errorf("a request of %d bytes (text: %d); over UDP at most %d go", size, len(d.Data), maxRequest)
+	case !safe:
+		return fmt.Errorf("a request of %d bytes (text: %d); the way beyond the next server is not known to take more than %d", size, len(d.Data), maxRequest)
 	}
 	return nil
 }

@@ -10,17 +10,30 @@ import (
 	"parley.im/bus/event"
 )
 
-// Deliver sends a message to all phones of d.Target that are registered, at
-// once; the first 2xx settles it. The others are given until their time-outs,
+// Deliver sends a message to d.Target.
+//
+// If that is an account, the message goes to all its phones that are
+// registered, at once; the first 2xx settles it. The others are given until their time-outs,
 // and before that no other message goes to the same target (RFC 3428, section
 // 8: one outstanding for each). A phone that does not answer is left out until
 // it registers or sends something.
+//
+// If it is in the domain of a trunk, the message goes to the trunk's servers,
+// one after the other, until one gives an answer that is not about itself.
 //
 // A nil error means accepted (202) or delivered (200). Without a phone that
 // could be tried the error is a Retry until woken. When ctx ends early the
 // outcome is unknown. Deliver may be called from several goroutines; calls for
 // one target wait for each other.
 func (e *Edge) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	if t := e.trunkTo(d.Target); t != nil {
+		end, err := e.turns.take(ctx, d.Target)
+		if err != nil {
+			return event.Receipt{}, err
+		}
+		one := func(life context.Context) (event.Receipt, error) { return e.byTrunk(life, t, d) }
+		return settle(ctx, 1, e.tryAll([]try{one}, end))
+	}
 	p, err := e.target(d)
 	if err != nil {
 		return event.Receipt{}, err
@@ -146,7 +159,7 @@ func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery
 	}
 	w, err := wrapped(d)
 	if err == nil {
-		if req, bad := e.compose(w, b.hop); bad != nil || fits(req, w) != nil {
+		if req, bad := e.compose(w, b.hop); bad != nil || fits(req, w, e.direct(b)) != nil {
 			return e.tryForm(life, p, b, d) // the wrapper is not worth a message
 		}
 		var r event.Receipt
@@ -158,19 +171,30 @@ func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery
 	return e.tryForm(life, p, b, d)
 }
 
+// direct tells whether all of the way to a phone is known to take large
+// requests: there is nothing between, or what is between is known.
+func (e *Edge) direct(b *binding) bool { return len(b.Routes) == 0 || e.large(hostOf(b.Path)) }
+
+// formOf returns what goes over SIP for a delivery: of a status that was asked
+// for by IMDN, that notification.
+func formOf(d event.Delivery) (event.Delivery, error) {
+	if d.Kind == event.KindStatus && d.MessageID != "" {
+		return receipt(d)
+	}
+	return d, nil
+}
+
 // tryForm sends one form of a message.
 func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
-	if d.Kind == event.KindStatus && d.MessageID != "" {
-		var err error
-		if d, err = receipt(d); err != nil {
-			return event.Receipt{}, event.Permanent(err)
-		}
+	d, err := formOf(d)
+	if err != nil {
+		return event.Receipt{}, event.Permanent(err)
 	}
 	at := b.hop
 	at.turn = p.turnOf(d.ID)
 	req, err := e.compose(d, at)
 	if err == nil {
-		err = fits(req, d)
+		err = fits(req, d, e.direct(b))
 	}
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
@@ -192,7 +216,7 @@ func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Deli
 	if res.StatusCode == 408 || res.StatusCode == 430 {
 		p.suspend(b)
 	}
-	receipt, err := verdict(res, d)
+	receipt, err := verdict(res, d, d.Attempt > 1)
 	if err != nil {
 		p.refuse(d.ID)
 	}

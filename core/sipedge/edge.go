@@ -30,6 +30,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/core/sipedge/internal/tune"
+	"parley.im/core/sipedge/resolve"
 )
 
 // Limits of the edge.
@@ -86,8 +87,10 @@ type Config struct {
 	Limits   Limits
 	Accounts []Account
 	Trunks   []Trunk
-	NonceKey []byte   // HMAC key of digest nonces, shared by all hosts of one store; random if empty
-	Bindings Bindings // keeps registrations over a restart; nil keeps them in memory only
+	NonceKey []byte         // HMAC key of digest nonces, shared by all hosts of one store; random if empty
+	DNS      []string       // servers asked about trunks, "host:port"; those of the system if empty
+	Safe     []netip.Prefix // see SetSafePaths
+	Bindings Bindings       // keeps registrations over a restart; nil keeps them in memory only
 	Log      *slog.Logger
 }
 
@@ -116,11 +119,15 @@ type Edge struct {
 	domains  domains
 	guard    *guard
 	phones   *registrar
-	trunks   atomic.Pointer[[]Trunk]
+	trunks   atomic.Pointer[[]*trunk]
+	changed  chan struct{} // the trunks are others
+	safe     atomic.Pointer[[]netip.Prefix]
+	resolver *resolve.Resolver
 	listen   []Listener
 	patience time.Duration // answerWait, shorter in tests
 
 	flows   *flows
+	dialled *dialled
 	warden  *warden
 	door    door
 	working chan struct{} // one token per request in work
@@ -149,14 +156,17 @@ func New(c Config, h Host) (*Edge, error) {
 	}
 	e := &Edge{
 		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait,
-		working: make(chan struct{}, maxAtWork), ready: make(chan struct{}),
-		inWork: sharing{all: map[string]*share{}}, turns: turns{all: map[event.Address]*turn{}},
+		working: make(chan struct{}, maxAtWork), ready: make(chan struct{}), changed: make(chan struct{}, 1),
+		resolver: resolve.New(c.DNS...),
+		inWork:   sharing{all: map[string]*share{}}, turns: turns{all: map[event.Address]*turn{}},
 	}
 	e.warden = newWarden(e.log, func(a netip.Addr) bool { return e.trunk(a) != nil })
 	if err := e.SetLimits(c.Limits); err != nil {
 		return nil, err
 	}
 	e.flows = newFlows(e.warden)
+	e.dialled = newDialled(e.flows)
+	e.SetSafePaths(c.Safe)
 	if e.guard, err = newGuard(c, d); err != nil {
 		return nil, err
 	}

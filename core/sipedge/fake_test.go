@@ -436,6 +436,11 @@ func (p *probe) online(h *fakeHost) {
 // reply answers a request that came in.
 func (p *probe) reply(req string, status string, more ...string) {
 	p.t.Helper()
+	p.send(answering(req, status, more...))
+}
+
+// answering returns the answer to a request.
+func answering(req string, status string, more ...string) string {
 	var b strings.Builder
 	b.WriteString("SIP/2.0 " + status + "\r\n")
 	for _, h := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
@@ -449,5 +454,5 @@ func (p *probe) reply(req string, status string, more ...string) {
 	for _, h := range more {
 		b.WriteString(h + "\r\n")
 	}
-	p.send(b.String() + "Content-Length: 0\r\n\r\n")
+	return b.String() + "Content-Length: 0\r\n\r\n"
 }

@@ -55,9 +55,10 @@ type flow struct {
 	source   netip.Prefix
 	table    *flows
 
-	ready atomic.Bool // wire is set
-	wire  wire
-	rest  []byte // of the message that is being read
+	ready   atomic.Bool // wire is set
+	reading start       // the library reads, and knows the connection for sending, too
+	wire    wire
+	rest    []byte // of the message that is being read
 
 	writing  sync.Mutex
 	dead     atomic.Bool
@@ -69,7 +70,7 @@ type flow struct {
 // banned, or when there is another one of the same far end at another listener:
 // their answers would be mixed up.
 func (t *flows) add(c net.Conn, network string) *flow {
-	f := &flow{Conn: c, network: network, table: t, answered: make(chan struct{}, 1), from: addressOf(c.RemoteAddr().String())}
+	f := &flow{Conn: c, network: network, table: t, reading: start{c: make(chan struct{})}, answered: make(chan struct{}, 1), from: addressOf(c.RemoteAddr().String())}
 	f.source = sourceOf(f.from)
 	if t.warden.shuns(f.from) {
 		return nil
@@ -155,6 +156,7 @@ func (f *flow) Read(b []byte) (n int, err error) {
 		f.bury()
 		n, err = 0, errRefused
 	})
+	f.reading.mark()
 	for len(f.rest) == 0 {
 		var msg []byte
 		msg, err = f.wire.next()
@@ -277,6 +279,11 @@ type path struct {
 	Source  string // the far end, as seen from here
 	Local   string // our end
 	flow    *flow  // of all but udp
+}
+
+// path is that along a connection.
+func (f *flow) path() path {
+	return path{Network: f.network, Source: f.RemoteAddr().String(), Local: f.LocalAddr().String(), flow: f}
 }
 
 // alive tells whether the path can still be used.

@@ -1,23 +1,12 @@
 package sipedge
 
 import (
-	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
 )
-
-// Trunk is a SIP server that is trusted by its address: what it asserts about a
-// sender is believed (RFC 3325). Over UDP an address can be forged, so the
-// network between must not let strangers use it.
-type Trunk struct {
-	Name  string
-	Peers []netip.Prefix // that it sends from
-}
 
 // sender is who sends a message.
 type sender struct {
@@ -59,7 +48,7 @@ func (e *Edge) ofAccount(r request, c claim) (sender, answer) {
 
 // ofTrunk is the sender that a trunk asserts, in P-Asserted-Identity or else in
 // From. It may not assert those who prove themselves.
-func (e *Edge) ofTrunk(r request, t *Trunk) (sender, answer) {
+func (e *Edge) ofTrunk(r request, t *trunk) (sender, answer) {
 	s := sender{name: nameFrom(r.From().DisplayName), known: event.Address("trunk:" + t.Name)}
 	uri := r.From().Address.String()
 	if name, asserted, ok := r.asserted(); ok {
@@ -148,27 +137,4 @@ func addresses(list string) (all []string) {
 		}
 	}
 	return append(all, strings.TrimSpace(list[from:]))
-}
-
-// trunk returns the trunk that sends from an address, nil if it is a stranger's.
-func (e *Edge) trunk(ip netip.Addr) *Trunk {
-	for _, t := range *e.trunks.Load() {
-		if slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return p.Contains(ip) }) {
-			return &t
-		}
-	}
-	return nil
-}
-
-// SetTrunks replaces the trunks from the next request on. An error changes
-// nothing.
-func (e *Edge) SetTrunks(list []Trunk) error {
-	for _, t := range list {
-		if slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return !p.IsValid() }) {
-			return fmt.Errorf("trunk %q: a peer is no address", t.Name)
-		}
-	}
-	list = slices.Clone(list)
-	e.trunks.Store(&list)
-	return nil
 }

@@ -31,11 +31,13 @@ func (e *Edge) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, ua.Close())
 	}
+	sockets = append(sockets, e.dialled)
 	var serving sync.WaitGroup
 	failed := make(chan error, len(sockets))
 	for _, s := range sockets {
 		serving.Go(func() { failed <- s.serve(srv) })
 	}
+	serving.Go(func() { e.watchTrunks(life) })
 	err = e.waitFor(ctx, sockets, failed)
 	e.drain()
 	e.mu.Lock()

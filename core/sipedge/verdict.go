@@ -15,12 +15,12 @@ import (
 // errType says that a phone does not take the type of a message.
 var errType = errors.New("it does not take this type")
 
-// verdict turns a phone's final response into what it means for the message
-// (RFC 3428, section 4; RFC 3261, section 21). 202 is no delivery and 200 no
-// reading.
-func verdict(res *sip.Response, d event.Delivery) (event.Receipt, error) {
+// verdict turns a final response into what it means for the message (RFC 3428,
+// section 4; RFC 3261, section 21). 202 is no delivery and 200 no reading.
+// repeated says that the far side may have got the message before.
+func verdict(res *sip.Response, d event.Delivery, repeated bool) (event.Receipt, error) {
 	code := res.StatusCode
-	err := fmt.Errorf("the phone answered %d %s", code, plain(res.Reason, 200))
+	err := fmt.Errorf("it answered %d %s", code, plain(res.Reason, 200))
 	switch {
 	case code == 415:
 		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: %w", errType, err))
@@ -28,24 +28,24 @@ func verdict(res *sip.Response, d event.Delivery) (event.Receipt, error) {
 		return event.Receipt{State: event.Accepted}, nil
 	case code/100 == 2:
 		return event.Receipt{State: event.Delivered}, nil
-	case code == 482 && d.Attempt > 1: // it knows the message already
+	case code == 482 && repeated: // it knows the message already
 		return event.Receipt{State: event.Delivered}, nil
 	case code == 401 || code == 407:
-		return event.Receipt{}, event.Permanent(fmt.Errorf("the phone asked for credentials: %w", err))
+		return event.Receipt{}, event.Permanent(fmt.Errorf("it asks for credentials: %w", err))
 	case code == 403 || code/100 == 6:
 		return event.Receipt{}, event.Refused(err)
 	case code == 408 || code == 430:
 		return event.Receipt{}, event.Retry(event.ScopeTarget, event.UntilWoken, err)
 	case code == 503:
 		return event.Receipt{}, event.Retry(event.ScopeTarget, wait(res), err)
-	case again[code]:
+	case passing[code]:
 		return event.Receipt{}, event.Retry(event.ScopeTarget, 0, err)
 	}
 	return event.Receipt{}, event.Permanent(err)
 }
 
-// again are the responses that may be another one later.
-var again = map[int]bool{480: true, 486: true, 491: true, 500: true, 502: true, 504: true}
+// passing are the responses that may be another one later.
+var passing = map[int]bool{480: true, 486: true, 491: true, 500: true, 502: true, 504: true}
 
 // wait returns what Retry-After asks for, at most an hour; 0 if nothing.
 func wait(res *sip.Response) time.Duration {

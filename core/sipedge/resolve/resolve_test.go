@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -13,91 +12,12 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"parley.im/core/sipedge/internal/dnstest"
 )
 
-// zone is a DNS server with the records of a test.
-type zone struct {
-	t       *testing.T
-	address string
-
-	mu      sync.Mutex
-	records []dns.RR
-	asked   []string // "name type"
-	rcode   map[uint16]int
-}
-
-func newZone(t *testing.T, records string) *zone {
-	t.Helper()
-	z := &zone{t: t, rcode: map[uint16]int{}}
-	z.set(records)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := net.ListenPacket("udp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	z.address = l.Addr().String()
-	for _, s := range []*dns.Server{{PacketConn: c, Handler: z}, {Listener: l, Handler: z}} {
-		began := make(chan struct{})
-		s.NotifyStartedFunc = func() { close(began) }
-		go s.ActivateAndServe()
-		<-began
-		t.Cleanup(func() { s.Shutdown() })
-	}
-	return z
-}
-
-func (z *zone) set(records string) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.records = nil
-	p := dns.NewZoneParser(strings.NewReader("$ORIGIN example.com.\n$TTL 60\n"+records), "", "")
-	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
-		z.records = append(z.records, rr)
-	}
-	if err := p.Err(); err != nil {
-		z.t.Fatal(err)
-	}
-}
-
-func (z *zone) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	q := m.Question[0]
-	_, viaTCP := w.RemoteAddr().(*net.TCPAddr)
-	z.asked = append(z.asked, q.Name+" "+dns.TypeToString[q.Qtype])
-	out := new(dns.Msg).SetReply(m)
-	out.Rcode = z.rcode[q.Qtype]
-	for _, rr := range z.records {
-		if out.Rcode == 0 && strings.EqualFold(rr.Header().Name, q.Name) && rr.Header().Rrtype == q.Qtype {
-			out.Answer = append(out.Answer, rr)
-		}
-	}
-	if !viaTCP {
-		out.Truncate(1232)
-	}
-	w.WriteMsg(out)
-}
-
-func (z *zone) questions() []string {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	return slices.Clone(z.asked)
-}
-
-func (z *zone) refuse(code int, kinds ...uint16) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	clear(z.rcode)
-	for _, k := range kinds {
-		z.rcode[k] = code
-	}
-}
-
-func (z *zone) resolver() *Resolver {
-	r := New(z.address)
+func resolver(z *dnstest.Server) *Resolver {
+	r := New(z.Address)
 	r.random = func(int) int { return 0 }
 	return r
 }
@@ -149,7 +69,7 @@ gone   A 192.0.2.4
 
 // T04 M16: NAPTR, then SRV, then addresses, as RFC 3263 says in section 4.
 func TestT04Targets(t *testing.T) {
-	z := newZone(t, two)
+	z := dnstest.New(t, two)
 	for _, c := range []struct{ name, uri, want string }{
 		{"M16 of one order TCP is taken before UDP", "sip:both.example.com", "tls:192.0.2.1:5071 tcp:192.0.2.1:5062 tcp:[2001:db8::2]:5063 tcp:192.0.2.2:5063 udp:192.0.2.1:5060"},
 		{"the order of the domain counts more", "sip:order.example.com", "udp:192.0.2.1:5060 tcp:192.0.2.1:5062 tcp:[2001:db8::2]:5063 tcp:192.0.2.2:5063"},
@@ -176,7 +96,7 @@ func TestT04Targets(t *testing.T) {
 		{"nobody", "sip:nobody.example.com", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := resolve(t, z.resolver(), c.uri)
+			got, err := resolve(t, resolver(z), c.uri)
 			if got != c.want {
 				t.Errorf("%s\n got %s\nwant %s", c.uri, got, c.want)
 			}
@@ -185,7 +105,7 @@ func TestT04Targets(t *testing.T) {
 			}
 		})
 	}
-	for _, q := range z.questions() {
+	for _, q := range z.Questions() {
 		if strings.HasPrefix(q, "192.") || strings.Contains(q, "2001:db8") {
 			t.Errorf("a number was looked up: %s", q)
 		}
@@ -238,8 +158,8 @@ func TestT04Weights(t *testing.T) {
 }
 
 func TestT04AnswersAreKept(t *testing.T) {
-	z := newZone(t, "x A 192.0.2.1")
-	r := z.resolver()
+	z := dnstest.New(t, "x A 192.0.2.1")
+	r := resolver(z)
 	now := time.Now()
 	r.now = func() time.Time { return now }
 	ask := func(want string) {
@@ -249,32 +169,32 @@ func TestT04AnswersAreKept(t *testing.T) {
 		}
 	}
 	ask("udp:192.0.2.1:5060")
-	asked := len(z.questions())
-	z.set("x A 192.0.2.2")
+	asked := len(z.Questions())
+	z.Set("x A 192.0.2.2")
 	ask("udp:192.0.2.1:5060")
-	if all := z.questions(); len(all) != asked {
+	if all := z.Questions(); len(all) != asked {
 		t.Error("DNS was asked again while its answer lives:", all)
 	}
 	now = now.Add(61 * time.Second)
 	ask("udp:192.0.2.2:5060")
 
 	now = now.Add(61 * time.Second)
-	z.refuse(dns.RcodeServerFailure, dns.TypeA, dns.TypeAAAA)
+	z.Refuse(dns.RcodeServerFailure, dns.TypeA, dns.TypeAAAA)
 	ask("udp:192.0.2.2:5060") // what was known serves while DNS does not
 	now = now.Add(staleFor + time.Minute)
 	if _, err := resolve(t, r, "sip:x.example.com:5060"); err == nil || errors.Is(err, ErrNowhere) {
 		t.Error("without DNS there may be one, but nobody knows:", err)
 	}
-	z.refuse(0)
+	z.Refuse(0)
 	ask("udp:192.0.2.2:5060") // an error is not kept
 }
 
 // A server that knows nothing of NAPTR and SRV, as in many routers, is no
 // hindrance.
 func TestT04ServersThatRefuseSRV(t *testing.T) {
-	z := newZone(t, "x A 192.0.2.1")
-	z.refuse(dns.RcodeNotImplemented, dns.TypeNAPTR, dns.TypeSRV)
-	if got, err := resolve(t, z.resolver(), "sip:x.example.com"); got != "udp:192.0.2.1:5060" {
+	z := dnstest.New(t, "x A 192.0.2.1")
+	z.Refuse(dns.RcodeNotImplemented, dns.TypeNAPTR, dns.TypeSRV)
+	if got, err := resolve(t, resolver(z), "sip:x.example.com"); got != "udp:192.0.2.1:5060" {
 		t.Error(got, err)
 	}
 }
@@ -284,7 +204,7 @@ func TestT04LongAnswersComeByTCP(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&text, "_sip._tcp.big SRV %d 0 5060 host-with-a-long-name-%d\nhost-with-a-long-name-%d A 192.0.2.%d\n", i, i, i, i+1)
 	}
-	got, err := resolve(t, newZone(t, text.String()).resolver(), "sip:big.example.com")
+	got, err := resolve(t, resolver(dnstest.New(t, text.String())), "sip:big.example.com")
 	if n := len(strings.Fields(got)); n != maxTargets || !strings.HasPrefix(got, "tcp:192.0.2.1:5060 tcp:192.0.2.2:5060 ") {
 		t.Error(n, got, err)
 	}
@@ -292,8 +212,8 @@ func TestT04LongAnswersComeByTCP(t *testing.T) {
 
 // Those who ask at once share one answer.
 func TestT04OneQuestionAtATime(t *testing.T) {
-	z := newZone(t, "x A 192.0.2.1")
-	r := z.resolver()
+	z := dnstest.New(t, "x A 192.0.2.1")
+	r := resolver(z)
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
@@ -303,7 +223,7 @@ func TestT04OneQuestionAtATime(t *testing.T) {
 		})
 	}
 	all.Wait()
-	asked := z.questions()
+	asked := z.Questions()
 	slices.Sort(asked)
 	if n := len(asked); len(slices.Compact(asked)) != n {
 		t.Error(n, "questions, some of them twice")
