@@ -362,6 +362,10 @@ var param = regexp.MustCompile(`(\w+)="?([^",]*)`)
 
 // login answers a challenge, by hand so that the test depends on no library.
 func login(challenge, user, password, method, uri string, nc int) string {
+	return loginWith(challenge, user, password, method, uri, "c0ffee", nc)
+}
+
+func loginWith(challenge, user, password, method, uri, cnonce string, nc int) string {
 	m := map[string]string{}
 	for _, kv := range param.FindAllStringSubmatch(strings.TrimPrefix(challenge, "Digest "), -1) {
 		m[kv[1]] = kv[2]
@@ -379,9 +383,9 @@ func login(challenge, user, password, method, uri string, nc int) string {
 		return hex.EncodeToString(h[:])
 	}
 	a1, a2 := sum(user+":"+m["realm"]+":"+password), sum(method+":"+uri)
-	response := sum(fmt.Sprintf("%s:%s:%08x:c0ffee:auth:%s", a1, m["nonce"], nc, a2))
-	return fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", algorithm=%s, qop=auth, nc=%08x, cnonce="c0ffee", response="%s"`,
-		user, m["realm"], m["nonce"], uri, alg, nc, response)
+	response := sum(fmt.Sprintf("%s:%s:%08x:%s:auth:%s", a1, m["nonce"], nc, cnonce, a2))
+	return fmt.Sprintf(`Digest username="%s", realm="%s", nonce="%s", uri="%s", algorithm=%s, qop=auth, nc=%08x, cnonce="%s", response="%s"`,
+		user, m["realm"], m["nonce"], uri, alg, nc, cnonce, response)
 }
 
 // challenge fetches one.

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -23,14 +24,27 @@ import (
 // certificate makes a certificate for loopback that is its own CA.
 func certificate(t testing.TB, name string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
+	return certFor(t, name, nil, nil, net.IPv4(127, 0, 0, 1), net.IPv6loopback)
+}
+
+// certFor makes one for what is given, likewise.
+func certFor(t testing.TB, name string, dns, uris []string, ips ...net.IP) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	x := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: dns, IPAddresses: ips,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, u := range uris {
+		parsed, err := url.Parse(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.URIs = append(x.URIs, parsed)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, x, x, key.Public(), key)
 	if err != nil {
