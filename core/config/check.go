@@ -33,6 +33,9 @@ func (r *reader) check() {
 	r.checkAccounts()
 	r.checkSIPLimits()
 	r.checkTrunks()
+	r.checkRegistrations()
+	r.checkAliases()
+	r.checkDNS()
 	r.checkTracing()
 	for _, name := range slices.Sorted(maps.Keys(r.c.Plugins)) {
 		r.checkPlugin("plugins."+name, r.c.Plugins[name])

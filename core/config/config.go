@@ -78,14 +78,13 @@ type SIP struct {
 	TLS      SIPTLS   // of tls and wss
 	Origins  []string // patterns of hosts whose pages may use ws and wss, beside the listener's own
 	Limits   SIPLimits
+	DNS      []string       // host:port of the servers asked about trunks; those of the system if empty
+	Safe     []netip.Prefix // behind these the whole way takes large requests
 	Accounts []Account
 	Trunks   []Trunk
-}
 
-// Trunk is one [[sip.trunk]].
-type Trunk struct {
-	Name  string
-	Peers []netip.Prefix // addresses it sends from
+	Registrations []Registration
+	Aliases       []Alias
 }
 
 // SIPTLS is the [sip.tls] table: files, relative to the file's folder, and

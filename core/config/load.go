@@ -141,9 +141,15 @@ func (r *reader) sip(t *table) {
 		t.done()
 		s.Accounts = append(s.Accounts, a)
 	}
+	t.texts("dns", &s.DNS)
+	r.prefixes(t, "safe_paths", &s.Safe)
 	for _, t := range t.tables("trunk") {
 		r.trunk(t)
 	}
+	for _, t := range t.tables("registration") {
+		r.registration(t)
+	}
+	r.aliases(t.table("aliases"))
 	t.done()
 	for _, f := range []*string{&s.TLS.Certificate, &s.TLS.Key, &s.TLS.ClientCA} {
 		*f = r.file(*f)
@@ -159,10 +165,7 @@ func (r *reader) plugin(name string, t *table) {
 	t.text("use", &p.Use)
 	t.texts("command", &p.Command)
 	t.text("sha256", &p.SHA256)
-	pace := t.table("pace")
-	pace.number("outstanding", &p.Pace.Outstanding)
-	pace.duration("every", &p.Pace.Every)
-	pace.done()
+	t.pace(&p.Pace)
 	rest := map[string]any{}
 	for key, v := range t.values {
 		if !slices.Contains(t.asked, key) {

@@ -153,15 +153,17 @@ func checkMethod(_ *Edge, r request) answer {
 }
 
 // checkURI takes im: for the sip: of the same user and domain (RFC 3428,
-// section 5, lets a domain say so of itself). tel: and pres: lead nowhere from
-// here.
+// section 5, lets a domain say so of itself). tel: is for trunks; pres: leads
+// nowhere from here.
 func checkURI(e *Edge, r request) answer {
 	uri := r.Recipient.String()
 	if len(uri) > maxURI {
 		return say(414, fmt.Sprintf("Request-URI Too Long: at most %d bytes", maxURI))
 	}
 	_, _, err := e.domains.parts(uri)
+	_, tel := telNumber(uri)
 	switch {
+	case tel == nil && r.Method == sip.MESSAGE && e.trunkOf(r) != nil: // it dials numbers
 	case errors.Is(err, errScheme):
 		return say(416, "Unsupported URI Scheme")
 	case err != nil:

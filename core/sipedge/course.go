@@ -26,8 +26,10 @@ const maxRedirects = 5
 type course struct {
 	e *Edge
 	t *trunk
-	d event.Delivery
+	d event.Delivery // as the trunk wants it
 
+	target    event.Address // as we know it
+	proof     *answerer
 	turn      int // requests that were answered
 	uri       string
 	own       bool // the servers are the trunk's own, not where a redirection leads
@@ -48,11 +50,19 @@ func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.
 	if d, err = formOf(d); err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
+	if d.Sent.IsZero() {
+		d.Sent = time.Now() // once: all servers get the same request
+	}
+	target := d.Target
+	d, proof := e.outward(t, d)
 	aor, err := e.AOR(string(d.Target))
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
-	c := &course{e: e, t: t, d: d, turn: t.turnOf(d), uri: string(aor), own: true, servers: t.servers, been: map[string]bool{string(aor): true}}
+	c := &course{
+		e: e, t: t, d: d, target: target, proof: proof, turn: t.turnOf(target, d.ID),
+		uri: string(aor), own: true, servers: t.servers, been: map[string]bool{string(aor): true},
+	}
 	receipt, err := c.run(life)
 	if err != nil && life.Err() != nil {
 		return event.Receipt{}, fmt.Errorf("stopped while waiting for the trunk %s: %w", t.Name, err)
@@ -88,7 +98,7 @@ func (c *course) run(ctx context.Context) (event.Receipt, error) {
 		if err != nil {
 			return c.fail(err)
 		}
-		c.t.answered(c.d, 0)
+		c.t.answered(c.target, c.d.ID, 0)
 		return receipt, nil
 	}
 }
@@ -98,7 +108,7 @@ func (c *course) fail(err error) (event.Receipt, error) {
 	if event.IsPermanent(err) {
 		turns = 0
 	}
-	c.t.answered(c.d, turns)
+	c.t.answered(c.target, c.d.ID, turns)
 	return event.Receipt{}, err
 }
 
@@ -139,7 +149,7 @@ func (c *course) ask(ctx context.Context) (*sip.Response, error) {
 
 // later puts the message off, until the trunk is back at the latest.
 func (c *course) later(after time.Duration, err error) error {
-	c.t.wait(c.d.Target)
+	c.t.wait(c.target)
 	return event.Retry(event.ScopeTarget, after, err)
 }
 
@@ -197,7 +207,7 @@ func (c *course) over(ctx context.Context, x resolve.Target, h *hop) (req *sip.R
 	}
 	c.e.identifyTo(req, c.t, c.d)
 	if c.own {
-		if err := c.t.proof.authorize(req); err != nil {
+		if err := c.proof.authorize(req); err != nil {
 			return nil, event.Permanent(err)
 		}
 	}
@@ -213,7 +223,7 @@ func (c *course) prove(res *sip.Response) error {
 		return errors.New("it does not take the configured credentials")
 	}
 	c.proved = true
-	return c.t.proof.takes(res)
+	return c.proof.takes(res)
 }
 
 // redirect goes where a 3xx says, and tells whether that leads anywhere new

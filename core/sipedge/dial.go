@@ -79,10 +79,9 @@ func (d *dialled) Close() error   { d.close(); return nil }
 func (d *dialled) Addr() net.Addr { return &net.TCPAddr{} }
 
 // connect returns the connection to a server, which is opened if there is none.
-// who stands for what the server is shown and asked for: what one may use,
-// another may not.
-func (d *dialled) connect(ctx context.Context, to resolve.Target, who string, names []string, t ClientTLS) (path, error) {
-	key := to.String() + " " + to.Domain + " " + who
+// trunk is whose server it is: what one may use, another may not.
+func (d *dialled) connect(ctx context.Context, to resolve.Target, trunk string, names []string, t ClientTLS) (path, error) {
+	key := to.String() + " " + to.Domain + " " + trunk
 	for {
 		d.mu.Lock()
 		if f := d.open[key]; f != nil && !f.dead.Load() {
@@ -95,7 +94,7 @@ func (d *dialled) connect(ctx context.Context, to resolve.Target, who string, na
 		}
 		d.mu.Unlock()
 		if others == nil {
-			f, err := d.dial(ctx, to, names, t)
+			f, err := d.dial(ctx, to, trunk, names, t)
 			d.mu.Lock()
 			close(d.dialing[key])
 			delete(d.dialing, key)
@@ -117,7 +116,7 @@ func (d *dialled) connect(ctx context.Context, to resolve.Target, who string, na
 }
 
 // dial opens a connection and hands it to the library.
-func (d *dialled) dial(ctx context.Context, to resolve.Target, names []string, t ClientTLS) (*flow, error) {
+func (d *dialled) dial(ctx context.Context, to resolve.Target, trunk string, names []string, t ClientTLS) (*flow, error) {
 	dialer := net.Dialer{Timeout: dialPatience, KeepAlive: 30 * time.Second}
 	c, err := dialer.DialContext(ctx, "tcp", to.Addr.String())
 	if err != nil {
@@ -135,6 +134,7 @@ func (d *dialled) dial(ctx context.Context, to resolve.Target, names []string, t
 			return nil, err
 		}
 	}
+	f.trunk = trunk
 	f.speak(newStream(f, conn))
 	select {
 	case d.ready <- f:

@@ -120,3 +120,13 @@ func (g *guard) sameURI(a, b string) bool {
 	userB, hostB, errB := g.domains.parts(b)
 	return errA == nil && errB == nil && userA == userB && hostA == hostB
 }
+
+// isAccount tells whether an address is that of an account.
+func (g *guard) isAccount(a event.Address) bool {
+	for _, x := range *g.accounts.Load() {
+		if x.aor == a {
+			return true
+		}
+	}
+	return false
+}

@@ -78,20 +78,22 @@ type Listener struct{ Network, Address string }
 
 // Config is what an Edge is made from.
 type Config struct {
-	Domains  []string // names of one domain; addresses are stored under the first, ports are ignored
-	Realm    string   // of the digest; the first domain if empty
-	Digest   []string // algorithms offered, in this order: "SHA-256", "MD5"; both if empty
-	Listen   []Listener
-	TLS      TLS      // needed by tls and wss
-	Origins  []string // patterns of the hosts whose pages may use ws and wss, such as "*.example.com"; the listener's own host always may
-	Limits   Limits
-	Accounts []Account
-	Trunks   []Trunk
-	NonceKey []byte         // HMAC key of digest nonces, shared by all hosts of one store; random if empty
-	DNS      []string       // servers asked about trunks, "host:port"; those of the system if empty
-	Safe     []netip.Prefix // see SetSafePaths
-	Bindings Bindings       // keeps registrations over a restart; nil keeps them in memory only
-	Log      *slog.Logger
+	Domains       []string // names of one domain; addresses are stored under the first, ports are ignored
+	Realm         string   // of the digest; the first domain if empty
+	Digest        []string // algorithms offered, in this order: "SHA-256", "MD5"; both if empty
+	Listen        []Listener
+	TLS           TLS      // needed by tls and wss
+	Origins       []string // patterns of the hosts whose pages may use ws and wss, such as "*.example.com"; the listener's own host always may
+	Limits        Limits
+	Accounts      []Account
+	Trunks        []Trunk
+	Registrations []Registration
+	Aliases       map[string]string // see SetAliases
+	NonceKey      []byte            // HMAC key of digest nonces, shared by all hosts of one store; random if empty
+	DNS           []string          // servers asked about trunks, "host:port"; those of the system if empty
+	Safe          []netip.Prefix    // see SetSafePaths
+	Bindings      Bindings          // keeps registrations over a restart; nil keeps them in memory only
+	Log           *slog.Logger
 }
 
 // Host is what the edge asks of the rest. Its methods are called from several
@@ -114,17 +116,20 @@ type Host interface {
 
 // Edge is the SIP side of the bridge.
 type Edge struct {
-	host     Host
-	log      *slog.Logger
-	domains  domains
-	guard    *guard
-	phones   *registrar
-	trunks   atomic.Pointer[[]*trunk]
-	changed  chan struct{} // the trunks are others
-	safe     atomic.Pointer[[]netip.Prefix]
-	resolver *resolve.Resolver
-	listen   []Listener
-	patience time.Duration // answerWait, shorter in tests
+	host    Host
+	log     *slog.Logger
+	domains domains
+	guard   *guard
+	phones  *registrar
+	trunks  atomic.Pointer[[]*trunk]
+	changed chan struct{} // the trunks are others
+	safe    atomic.Pointer[[]netip.Prefix]
+	aliases atomic.Pointer[aliases]
+
+	registrations atomic.Pointer[[]*registration]
+	resolver      *resolve.Resolver
+	listen        []Listener
+	patience      time.Duration // answerWait, shorter in tests
 
 	flows   *flows
 	dialled *dialled
@@ -170,7 +175,15 @@ func New(c Config, h Host) (*Edge, error) {
 	if e.guard, err = newGuard(c, d); err != nil {
 		return nil, err
 	}
+	e.registrations.Store(&[]*registration{})
+	e.aliases.Store(&aliases{})
 	if err := e.SetTrunks(c.Trunks); err != nil {
+		return nil, err
+	}
+	if err := e.SetRegistrations(c.Registrations); err != nil {
+		return nil, err
+	}
+	if err := e.SetAliases(c.Aliases); err != nil {
 		return nil, err
 	}
 	e.warden.home = func(source netip.Prefix) bool { return e.phones.liveAt(source) }

@@ -3,6 +3,7 @@ package sipedge
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -55,8 +56,11 @@ type flow struct {
 	source   netip.Prefix
 	table    *flows
 
-	ready   atomic.Bool // wire is set
-	reading start       // the library reads, and knows the connection for sending, too
+	ready   atomic.Bool       // wire is set
+	trunk   string            // to which we opened it; set before it is ready
+	peer    *x509.Certificate // verified; set before it is ready
+	gone    chan struct{}     // closed when it is dead
+	reading start             // the library reads, and knows the connection for sending, too
 	wire    wire
 	rest    []byte // of the message that is being read
 
@@ -70,7 +74,7 @@ type flow struct {
 // banned, or when there is another one of the same far end at another listener:
 // their answers would be mixed up.
 func (t *flows) add(c net.Conn, network string) *flow {
-	f := &flow{Conn: c, network: network, table: t, reading: start{c: make(chan struct{})}, answered: make(chan struct{}, 1), from: addressOf(c.RemoteAddr().String())}
+	f := &flow{Conn: c, network: network, table: t, reading: start{c: make(chan struct{})}, gone: make(chan struct{}), answered: make(chan struct{}, 1), from: addressOf(c.RemoteAddr().String())}
 	f.source = sourceOf(f.from)
 	if t.warden.shuns(f.from) {
 		return nil
@@ -80,7 +84,9 @@ func (t *flows) add(c net.Conn, network string) *flow {
 	defer t.mu.Unlock()
 	from := c.RemoteAddr().String()
 	if old := t.live[from]; old != nil && old.LocalAddr().String() == c.LocalAddr().String() {
-		old.dead.Store(true) // or there could not be another one
+		if !old.dead.Swap(true) { // or there could not be another one
+			close(old.gone)
+		}
 		t.remove(old)
 		defer old.Conn.Close()
 	}
@@ -262,11 +268,15 @@ func (f *flow) malformed() {
 	f.table.warden.nonsense(f.from)
 }
 
+// certified tells whether the far end has shown a certificate of a SIP domain.
+func (f *flow) certified(domain string) bool { return f.peer != nil && isFor(f.peer, domain) }
+
 // bury tells whether it was alive.
 func (f *flow) bury() bool {
 	if f.dead.Swap(true) {
 		return false
 	}
+	close(f.gone)
 	f.table.mu.Lock()
 	defer f.table.mu.Unlock()
 	f.table.remove(f)

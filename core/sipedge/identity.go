@@ -16,16 +16,30 @@ type sender struct {
 	account claim         // the digest that proves it; the zero claim for a trunk's
 }
 
+// speaks returns whose receipts it may send: an account those of its own
+// messages, a trunk those of who is behind it.
+func (s sender) speaks() event.Address {
+	if s.known.Scheme() == "sip" {
+		return s.known
+	}
+	return s.address
+}
+
 // identify finds out who sends a request: the account that a digest proves, or
 // whom a trunk asserts. Whatever else a request says about its sender counts for
 // nothing.
 func (e *Edge) identify(r request) (sender, answer) {
-	t := e.trunk(r.from)
+	t := e.trunkOf(r)
 	c, a := e.prove(r)
 	switch {
 	case c != claim{} && a.code != 0:
 		return sender{}, a
 	case c != claim{}:
+		if t := e.trunkBy(c); t != nil {
+			who, a := e.ofTrunk(r, t)
+			who.account = c
+			return who, a
+		}
 		return e.ofAccount(r, c)
 	case t != nil: // credentials may be meant for somebody behind it
 		return e.ofTrunk(r, t)
@@ -51,10 +65,11 @@ func (e *Edge) ofAccount(r request, c claim) (sender, answer) {
 func (e *Edge) ofTrunk(r request, t *trunk) (sender, answer) {
 	s := sender{name: nameFrom(r.From().DisplayName), known: event.Address("trunk:" + t.Name)}
 	uri := r.From().Address.String()
-	if name, asserted, ok := r.asserted(); ok {
+	name, asserted, ok := r.asserted()
+	if _, err := telNumber(asserted); ok && (err != nil || len(t.Domains) > 0) { // a number is somebody in its domain
 		s.name, uri = nameFrom(name), asserted
 	}
-	address, err := e.AOR(uri)
+	address, err := e.from(t, uri)
 	switch {
 	case isAnonymous(uri):
 	case err != nil:
@@ -100,21 +115,25 @@ func (r request) private() bool {
 	return asked
 }
 
-// asserted returns the first SIP URI of P-Asserted-Identity, with its display
-// name as it stands there. A request may have two: the other is a tel: URI
-// (RFC 3325, section 9.1).
+// asserted returns the identity in P-Asserted-Identity, with its display name
+// as it stands there. A request may have two: then the one is a tel: URI, and the
+// other counts (RFC 3325, section 9.1).
 func (r request) asserted() (name, uri string, ok bool) {
 	for _, v := range r.values("P-Asserted-Identity") {
 		for _, one := range addresses(v) {
 			var u sip.Uri
 			params := sip.NewParams()
 			display, err := sip.ParseAddressValue(one, &u, &params)
-			if err == nil && (strings.EqualFold(u.Scheme, "sip") || strings.EqualFold(u.Scheme, "sips")) {
+			switch {
+			case err != nil:
+			case strings.EqualFold(u.Scheme, "sip") || strings.EqualFold(u.Scheme, "sips"):
 				return display, u.String(), true
+			case strings.EqualFold(u.Scheme, "tel") && !ok:
+				name, uri, ok = display, u.String(), true
 			}
 		}
 	}
-	return "", "", false
+	return name, uri, ok
 }
 
 // addresses splits a list of addresses at its commas. Those in quotes and in

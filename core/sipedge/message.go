@@ -34,7 +34,7 @@ func (e *Edge) message(r request) answer {
 	if a.code != 0 {
 		return a
 	}
-	to, err := e.AOR(r.Recipient.String())
+	to, err := e.recipient(r)
 	if err != nil {
 		return say(404, "Not Found: nobody is named in the Request-URI")
 	}

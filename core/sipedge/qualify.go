@@ -17,32 +17,39 @@ import (
 // qualifyPatience is how long a server may take to answer OPTIONS.
 const qualifyPatience = 5 * time.Second
 
-// watchTrunks asks the servers of trunks whether they are there, until ctx ends
-// (RFC 3261, section 11).
-func (e *Edge) watchTrunks(ctx context.Context) {
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	watched := map[*trunk]context.CancelFunc{}
+// tend has the servers of trunks asked whether they are there, and keeps the
+// registrations, until ctx ends.
+func (e *Edge) tend(ctx context.Context) {
+	var tending sync.WaitGroup
+	defer tending.Wait()
+	under := map[any]context.CancelFunc{}
 	for {
-		now := map[*trunk]bool{}
+		wanted := map[any]func(context.Context){}
 		for _, t := range *e.trunks.Load() {
-			now[t] = true
-			if watched[t] == nil && t.Qualify > 0 && len(t.servers) > 0 {
-				each, end := context.WithCancel(ctx)
-				watched[t] = end
-				watching.Go(func() { e.watchTrunk(each, t) })
+			if t.Qualify > 0 && len(t.servers) > 0 {
+				wanted[t] = func(ctx context.Context) { e.watchTrunk(ctx, t) }
 			}
 		}
-		for t, end := range watched {
-			if !now[t] {
+		for _, w := range *e.registrations.Load() {
+			wanted[w] = func(ctx context.Context) { e.keepRegistered(ctx, w) }
+		}
+		for one, end := range under {
+			if wanted[one] == nil {
 				end()
-				delete(watched, t)
+				delete(under, one)
+			}
+		}
+		for one, work := range wanted {
+			if under[one] == nil {
+				each, end := context.WithCancel(ctx)
+				under[one] = end
+				tending.Go(func() { work(each) })
 			}
 		}
 		select {
 		case <-e.changed:
 		case <-ctx.Done():
-			for _, end := range watched {
+			for _, end := range under {
 				end()
 			}
 			return
@@ -50,6 +57,15 @@ func (e *Edge) watchTrunks(ctx context.Context) {
 	}
 }
 
+// change has tend look at the trunks and registrations again.
+func (e *Edge) change() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// watchTrunk asks the servers of a trunk again and again (RFC 3261, section 11).
 func (e *Edge) watchTrunk(ctx context.Context, t *trunk) {
 	tick := time.NewTicker(t.Qualify)
 	defer tick.Stop()

@@ -127,7 +127,7 @@ func (e *Edge) notified(ctx context.Context, r request, who sender, in event.Inb
 	if !ok {
 		return fmt.Errorf("status %s", n.Status)
 	}
-	return e.host.Told(ctx, who.known, event.Report{Outbound: n.MessageID, State: state, Time: in.Time, Detail: "the phone says that it failed"})
+	return e.host.Told(ctx, who.speaks(), event.Report{Outbound: n.MessageID, State: state, Time: in.Time, Detail: "the phone says that it failed"})
 }
 
 // inflated undoes the compression that Linphone gives its notices.

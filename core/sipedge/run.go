@@ -37,8 +37,19 @@ func (e *Edge) Run(ctx context.Context) error {
 	for _, s := range sockets {
 		serving.Go(func() { failed <- s.serve(srv) })
 	}
-	serving.Go(func() { e.watchTrunks(life) })
+	tending, endTending := context.WithCancel(life)
+	defer endTending()
+	var tended sync.WaitGroup
+	tended.Go(func() {
+		select {
+		case <-e.ready:
+			e.tend(tending)
+		case <-tending.Done():
+		}
+	})
 	err = e.waitFor(ctx, sockets, failed)
+	endTending()
+	tended.Wait() // registrations are removed while there are sockets
 	e.drain()
 	e.mu.Lock()
 	end() // under the lock: no attempt begins afterwards

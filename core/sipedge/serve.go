@@ -103,7 +103,7 @@ func (e *Edge) handle(r request) answer {
 // options tells what the edge can do (RFC 3261, section 11.2).
 func (e *Edge) options(r request) answer {
 	_, host, err := e.domains.parts(r.Recipient.String())
-	if err != nil || host != e.domains.first {
+	if (err != nil || host != e.domains.first) && e.holderOf(r) == nil {
 		return say(404, "Not Found")
 	}
 	return say(200, "OK", field{"Allow", allowed}, field{"Accept", accepted}, field{"Accept-Encoding", encodings},

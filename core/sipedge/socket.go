@@ -271,6 +271,9 @@ func (s *streams) handshake(f *flow) (wire, error) {
 			return nil, err
 		}
 		conn = c
+		if shown := c.ConnectionState().VerifiedChains; len(shown) > 0 {
+			f.peer = shown[0][0]
+		}
 	}
 	if s.network == "tcp" || s.network == "tls" {
 		return newStream(f, conn), nil

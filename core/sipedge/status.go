@@ -93,3 +93,26 @@ func hasPush(contact string) bool {
 	c := strings.ToLower(contact)
 	return strings.Contains(c, ";pn-provider=") && strings.Contains(c, ";pn-prid=")
 }
+
+// RegistrationStatus is what is known of one Registration.
+type RegistrationStatus struct {
+	AOR, To    event.Address
+	Trunk      string
+	Registered bool
+	Until      time.Time // it holds; zero if it never did
+	Server     string    // where it was registered last
+	Why        string    // it failed last
+}
+
+// Registrations returns the state of all registrations at trunks, in their
+// order. It may be called at any time.
+func (e *Edge) Registrations() (all []RegistrationStatus) {
+	for _, w := range *e.registrations.Load() {
+		w.mu.Lock()
+		all = append(all, RegistrationStatus{
+			AOR: w.aor, To: w.to, Trunk: w.Trunk, Registered: time.Now().Before(w.granted), Until: w.granted, Server: w.server, Why: w.why,
+		})
+		w.mu.Unlock()
+	}
+	return all
+}

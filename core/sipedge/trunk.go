@@ -19,19 +19,22 @@ import (
 
 // Trunk is a PBX, a carrier or a proxy.
 //
-// What comes from one of its Peers is believed to be from whom it says (RFC
-// 3325). Over UDP an address can be forged, so the network between must not let
-// strangers use it.
+// What comes from one of its Peers, with one of its Certificates or proven by
+// its Account is believed to be from whom it says (RFC 3325). Over UDP an
+// address can be forged, so the network between must not let strangers use it.
 //
 // Messages to addresses in its Domains are sent to its Servers, or without any
 // to those that DNS names for the first hop.
 type Trunk struct {
-	Name    string
-	Peers   []netip.Prefix // that it sends from
-	Domains []string       // whose addresses are sent to it
-	Servers []string       // URIs of the next hop, best first
-	Route   []string       // URIs of the proxies that requests go through, the first first
-	TLS     ClientTLS
+	Name         string
+	Peers        []netip.Prefix // that it sends from
+	Certificates []string       // SIP domains, of which its client certificate must have one
+	Account      string         // user of the account by which it proves itself
+	Domains      []string       // whose addresses are sent to it
+	Servers      []string       // URIs of the next hop, best first
+	Route        []string       // URIs of the proxies that requests go through, the first first
+	TLS          ClientTLS
+	In, Out      []NumberPattern // of the numbers that come from it, and of those that go to it
 	Credentials
 	Assert      bool          // P-Asserted-Identity tells it who sends: it is trusted with it
 	Outstanding int           // requests at once; 0: no limit but one to each address
@@ -116,6 +119,44 @@ func (e *Edge) trunk(ip netip.Addr) *trunk {
 	return nil
 }
 
+// trunkOf returns the trunk that sends a request: by its address, by the
+// certificate or the connection, or because it knows the Contact of our
+// registration there.
+func (e *Edge) trunkOf(r request) *trunk {
+	if t := e.trunk(r.from); t != nil {
+		return t
+	}
+	if f := r.path.flow; f != nil {
+		for _, t := range *e.trunks.Load() {
+			if f.trunk == t.Name && t.Name != "" || slices.ContainsFunc(t.Certificates, func(n string) bool { return f.certified(n) }) {
+				return t
+			}
+		}
+	}
+	return e.holderOf(r)
+}
+
+// trunkBy returns the trunk that proves itself by an account, nil if that is
+// somebody's own.
+func (e *Edge) trunkBy(c claim) *trunk {
+	for _, t := range *e.trunks.Load() {
+		if t.Account != "" && string(c.aor) == "sip:"+t.Account+"@"+e.domains.first {
+			return t
+		}
+	}
+	return nil
+}
+
+// trunkNamed returns a trunk by its name, nil if there is none.
+func (e *Edge) trunkNamed(name string) *trunk {
+	for _, t := range *e.trunks.Load() {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
 // trunkTo returns the trunk by which an address is reached, nil if there is
 // none.
 func (e *Edge) trunkTo(a event.Address) *trunk {
@@ -153,10 +194,7 @@ func (e *Edge) SetTrunks(list []Trunk) error {
 		after = append(after, w)
 	}
 	e.trunks.Store(&after)
-	select {
-	case e.changed <- struct{}{}:
-	default:
-	}
+	e.change()
 	return nil
 }
 
@@ -178,10 +216,10 @@ func (t *trunk) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // turnOf returns how often a delivery was answered and not taken.
-func (t *trunk) turnOf(d event.Delivery) int {
+func (t *trunk) turnOf(target event.Address, id string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if a := t.turns[d.Target]; a.id == d.ID {
+	if a := t.turns[target]; a.id == id {
 		return a.turns
 	}
 	return 0
@@ -189,17 +227,17 @@ func (t *trunk) turnOf(d event.Delivery) int {
 
 // answered notes how often a delivery was answered, and not taken; 0 when it is
 // over. See phones.refuse.
-func (t *trunk) answered(d event.Delivery, turns int) {
+func (t *trunk) answered(target event.Address, id string, turns int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if turns == 0 {
-		delete(t.turns, d.Target)
+		delete(t.turns, target)
 		return
 	}
 	if len(t.turns) >= 10*maxWaiting {
 		clear(t.turns)
 	}
-	t.turns[d.Target] = answers{d.ID, turns}
+	t.turns[target] = answers{id, turns}
 }
 
 // trouble notes whether servers were found.
