@@ -15,6 +15,7 @@ import (
 	"parley.im/core/config"
 	"parley.im/core/plughost"
 	"parley.im/core/route"
+	"parley.im/core/sipedge"
 	"parley.im/plugins/sdk"
 )
 
@@ -56,7 +57,20 @@ func examine(ctx context.Context, path, executable string, log *slog.Logger) (e 
 	}
 	table, found := newTable(c, e.known)
 	e.table = table
-	return e, append(problems, found...)
+	problems = append(problems, found...)
+	if len(problems) == 0 {
+		problems = checkEdge(c)
+	}
+	return e, problems
+}
+
+// checkEdge has the SIP edge look at its part: what it would refuse is refused
+// before anything is changed.
+func checkEdge(c *config.Config) config.Problems {
+	if _, err := sipedge.New(edgeConfig(c, kept{}, nil), nil); err != nil {
+		return config.Problems{problemAt(c, "sip", err.Error())}
+	}
+	return nil
 }
 
 // describe asks one connector what it can do and checks its settings.

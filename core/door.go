@@ -100,5 +100,10 @@ func (h *Host) status(ctx context.Context) (any, error) {
 		all[name] = connectorStatus{c.process.State(), c.stage.Stats(), c.stage.Waiting(maxShown)}
 	}
 	stats, err := h.bus.Stats(ctx)
-	return map[string]any{"version": h.Version, "started": h.started, "bus": stats, "connectors": all}, err
+	return map[string]any{"version": h.Version, "started": h.started, "bus": stats, "connectors": all, "sip": h.sipStatus()}, err
+}
+
+// sipStatus is what the SIP edge knows of those it can reach.
+func (h *Host) sipStatus() any {
+	return map[string]any{"phones": h.edge.Phones(), "trunks": h.edge.Trunks(), "registrations": h.edge.Registrations()}
 }

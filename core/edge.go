@@ -24,14 +24,55 @@ func edgeConfig(c *config.Config, k kept, log *slog.Logger) sipedge.Config {
 	}
 	e.TLS, e.Origins, e.Limits = edgeTLS(c), c.SIP.Origins, edgeLimits(c)
 	e.Accounts, e.Trunks = edgeAccounts(c), edgeTrunks(c)
+	e.DNS, e.Safe, e.Registrations, e.Aliases = c.SIP.DNS, c.SIP.Safe, edgeRegistrations(c), edgeAliases(c)
 	return e
 }
 
 func edgeTrunks(c *config.Config) (list []sipedge.Trunk) {
 	for _, t := range c.SIP.Trunks {
-		list = append(list, sipedge.Trunk{Name: t.Name, Peers: t.Peers})
+		list = append(list, sipedge.Trunk{
+			Name: t.Name, Peers: t.Peers, Certificates: t.Certificates, Account: t.Account,
+			Domains: t.Domains, Servers: t.Servers, Route: t.Route, TLS: sipedge.ClientTLS{Certificate: t.TLS.Pair, CAs: t.TLS.CAs},
+			In: edgeNumbers(t.In), Out: edgeNumbers(t.Out), Credentials: edgeCredentials(t, t.User, t.Password),
+			Assert: t.Assert, Outstanding: t.Pace.Outstanding, Every: t.Pace.Every, Qualify: t.Qualify,
+		})
 	}
 	return list
+}
+
+func edgeCredentials(t config.Trunk, user string, password config.Secret) sipedge.Credentials {
+	return sipedge.Credentials{User: user, Password: password.Reveal(), Realm: t.Realm, Digest: t.Digest}
+}
+
+func edgeNumbers(patterns []config.NumberPattern) (list []sipedge.NumberPattern) {
+	for _, p := range patterns {
+		list = append(list, sipedge.NumberPattern{Match: p.Match, Put: p.Put})
+	}
+	return list
+}
+
+func edgeRegistrations(c *config.Config) (list []sipedge.Registration) {
+	for _, r := range c.SIP.Registrations {
+		for _, t := range c.SIP.Trunks {
+			if t.Name != r.Trunk {
+				continue
+			}
+			proof := edgeCredentials(t, t.User, t.Password)
+			if r.Password.Reveal() != "" {
+				proof = edgeCredentials(t, r.User, r.Password)
+			}
+			list = append(list, sipedge.Registration{Trunk: r.Trunk, AOR: r.AOR, To: r.To, Expires: r.Expires, Credentials: proof})
+		}
+	}
+	return list
+}
+
+func edgeAliases(c *config.Config) map[string]string {
+	all := map[string]string{}
+	for _, a := range c.SIP.Aliases {
+		all[a.Number] = a.Address
+	}
+	return all
 }
 
 func edgeLimits(c *config.Config) sipedge.Limits {
@@ -59,6 +100,13 @@ func (h *Host) changeEdge(ctx context.Context, before, after *config.Config) err
 	if err := h.edge.SetTrunks(edgeTrunks(after)); err != nil {
 		return err
 	}
+	if err := h.edge.SetRegistrations(edgeRegistrations(after)); err != nil {
+		return err
+	}
+	if err := h.edge.SetAliases(edgeAliases(after)); err != nil {
+		return err
+	}
+	h.edge.SetSafePaths(after.SIP.Safe)
 	if err := h.edge.SetLimits(edgeLimits(after)); err != nil {
 		return err
 	}

@@ -89,6 +89,7 @@ var layers = []struct {
 	{"only cmd imports connectors", and(except(in("cmd/...")), except(connectors)), connectors, false},
 	{"only bus and subscribers import NATS", except(in("bus", "bus/bustest/...", "examples/subscriber")), in("github.com/nats-io/..."), true},
 	{"only sipedge imports sipgo and digest", except(in("core/sipedge/...")), in("github.com/emiago/...", "github.com/icholy/..."), true},
+	{"only sipedge asks DNS itself", except(in("core/sipedge/...")), in("github.com/miekg/..."), true},
 	{"only the SDK and plughost import go-plugin", except(in("plugins/sdk/...", "core/plughost")), in("github.com/hashicorp/..."), true},
 	{"only cmd imports cobra", except(in("cmd/...")), in("github.com/spf13/..."), true},
 	{"event imports the standard library only", in("bus/event"), except(standard), false},

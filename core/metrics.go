@@ -105,6 +105,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 func (f *figures) Collect(ch chan<- prometheus.Metric) {
 	f.stage(ch, event.BuiltinSIP, f.h.sip.Stats())
 	collectSockets(ch, f.h.edge.Stats())
+	collectReach(ch, f.h.edge)
 	for name, c := range f.h.now().connectors {
 		f.stage(ch, name, c.stage.Stats())
 		state := c.process.State()

@@ -29,6 +29,7 @@ var fixed = []struct {
 	{"sip.domains", func(c *config.Config) any { return c.SIP.Domains }},
 	{"sip.realm", func(c *config.Config) any { return c.SIP.Realm }},
 	{"sip.digest", func(c *config.Config) any { return c.SIP.Digest }},
+	{"sip.dns", func(c *config.Config) any { return c.SIP.DNS }},
 	{"sip.listen", func(c *config.Config) any { return c.SIP.Listen }},
 	{"http", func(c *config.Config) any { return c.HTTP }},
 	{"tracing", func(c *config.Config) any { return c.Tracing }},

@@ -183,6 +183,7 @@ func Default() *Config {
 			Domains: []string{"127.0.0.1", "localhost"},
 			Digest:  []string{"SHA-256", "MD5"},
 			Listen:  []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"},
+			Safe:    []netip.Prefix{},
 			Limits:  defaultLimits(),
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:8025"},

@@ -164,7 +164,7 @@ func (r *reader) checkTrunks() {
 		}
 		r.unique(names, t.Name, i, path+".name", "trunk")
 		for _, d := range t.Domains {
-			r.unique(domains, strings.ToLower(d), i, path+".domains", "trunk's domain")
+			r.unique(domains, strings.ToLower(d), i, path+".domains", "a domain of trunk")
 		}
 		r.checkTrunkSender(path, *t)
 		r.checkTrunkServers(path, *t)

@@ -109,7 +109,7 @@ var rules = []struct {
 // TestEveryRuleHasATestOrAReason keeps docs/rfc3428.md: -update writes it.
 func TestEveryRuleHasATestOrAReason(t *testing.T) {
 	proofs := map[string][]string{}
-	for _, dir := range []string{".", "uac", "../deliver", "../../cmd/parley"} {
+	for _, dir := range []string{".", "uac", "resolve", "../deliver", "../../cmd/parley"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no tests in %s: %v", dir, err)

@@ -11,27 +11,27 @@ import (
 
 // TrunkStatus is what is known of a trunk's servers.
 type TrunkStatus struct {
-	Name    string
-	Domains []string
-	Servers []ServerStatus // that were used or asked so far
-	Trouble string         // why no server was found, if they were looked for in vain
-	Waiting int            // addresses whose messages wait for it
+	Name    string         `json:"name"`
+	Domains []string       `json:"domains"`
+	Servers []ServerStatus `json:"servers"`          // that were used or asked so far
+	Trouble string         `json:"trouble,omitzero"` // why no server was found, if they were looked for in vain
+	Waiting int            `json:"waiting"`          // addresses whose messages wait for it
 }
 
 // ServerStatus is what is known of one server.
 type ServerStatus struct {
-	Address string // such as "tcp:192.0.2.10:5060"
-	Up      bool
-	Since   time.Time     // it is up or down
-	RTT     time.Duration // of the last OPTIONS; 0 if it was not asked
-	Why     string        // it is down
-	Until   time.Time     // it asked to be left alone; zero if it did not
+	Address string        `json:"address"` // such as "tcp:192.0.2.10:5060"
+	Up      bool          `json:"up"`
+	Since   time.Time     `json:"since"`           // it is up or down
+	RTT     time.Duration `json:"rtt_ns,omitzero"` // of the last OPTIONS; 0 if it was not asked
+	Why     string        `json:"why,omitzero"`    // it is down
+	Until   time.Time     `json:"until,omitzero"`  // it asked to be left alone; zero if it did not
 }
 
 // Trunks returns the state of all trunks to which messages are sent, in their
 // order. It may be called at any time.
 func (e *Edge) Trunks() []TrunkStatus {
-	var all []TrunkStatus
+	all := []TrunkStatus{}
 	for _, t := range *e.trunks.Load() {
 		if len(t.Domains) > 0 {
 			all = append(all, t.status())
@@ -57,20 +57,20 @@ func (t *trunk) status() TrunkStatus {
 
 // PhoneStatus is what is known of one binding of an account.
 type PhoneStatus struct {
-	AOR       event.Address
-	Contact   string
-	Network   string // as of a Listener
-	Source    string // where it is reached
-	Routes    []string
-	Expires   time.Time
-	Reachable bool // it is tried: neither its connection is gone nor did it fail to answer
-	Push      bool // it could be woken (RFC 8599)
+	AOR       event.Address `json:"aor"`
+	Contact   string        `json:"contact"`
+	Network   string        `json:"network"` // as of a Listener
+	Source    string        `json:"source"`  // where it is reached
+	Routes    []string      `json:"routes,omitzero"`
+	Expires   time.Time     `json:"expires"`
+	Reachable bool          `json:"reachable"` // it is tried: neither its connection is gone nor did it fail to answer
+	Push      bool          `json:"push"`      // it could be woken (RFC 8599)
 }
 
 // Phones returns the bindings of all accounts, by AOR. It may be called at any
 // time.
 func (e *Edge) Phones() []PhoneStatus {
-	var all []PhoneStatus
+	all := []PhoneStatus{}
 	now := time.Now()
 	for _, p := range e.phones.everybody() {
 		p.mu.Lock()
@@ -96,17 +96,19 @@ func hasPush(contact string) bool {
 
 // RegistrationStatus is what is known of one Registration.
 type RegistrationStatus struct {
-	AOR, To    event.Address
-	Trunk      string
-	Registered bool
-	Until      time.Time // it holds; zero if it never did
-	Server     string    // where it was registered last
-	Why        string    // it failed last
+	AOR        event.Address `json:"aor"`
+	To         event.Address `json:"to"`
+	Trunk      string        `json:"trunk"`
+	Registered bool          `json:"registered"`
+	Until      time.Time     `json:"until,omitzero"`  // it holds; zero if it never did
+	Server     string        `json:"server,omitzero"` // where it was registered last
+	Why        string        `json:"why,omitzero"`    // it failed last
 }
 
 // Registrations returns the state of all registrations at trunks, in their
 // order. It may be called at any time.
 func (e *Edge) Registrations() (all []RegistrationStatus) {
+	all = []RegistrationStatus{}
 	for _, w := range *e.registrations.Load() {
 		w.mu.Lock()
 		all = append(all, RegistrationStatus{

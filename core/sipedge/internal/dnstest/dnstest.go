@@ -31,8 +31,8 @@ func New(t testing.TB, records string) *Server {
 	s.Set(records)
 	c, l := listen(t)
 	s.Address = c.LocalAddr().String()
-	s.serve(&dns.Server{PacketConn: c, Handler: s})
-	s.serve(&dns.Server{Listener: l, Handler: s})
+	s.serve(&dns.Server{PacketConn: c, Handler: dns.HandlerFunc(s.reply)})
+	s.serve(&dns.Server{Listener: l, Handler: dns.HandlerFunc(s.reply)})
 	return s
 }
 
@@ -94,8 +94,7 @@ func (s *Server) Questions() []string {
 	return slices.Clone(s.asked)
 }
 
-// ServeDNS implements dns.Handler.
-func (s *Server) ServeDNS(w dns.ResponseWriter, m *dns.Msg) {
+func (s *Server) reply(w dns.ResponseWriter, m *dns.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := m.Question[0]
