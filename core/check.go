@@ -111,6 +111,11 @@ func newTable(c *config.Config, known map[string]sdk.Description) (*route.Table,
 	for _, a := range c.SIP.Accounts {
 		setup.Accounts = append(setup.Accounts, "sip:"+a.User+"@"+c.SIP.Domains[0])
 	}
+	for _, t := range c.SIP.Trunks {
+		if len(t.Domains) > 0 {
+			setup.Trunks = append(setup.Trunks, t.Domains)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		for _, s := range known[name].Schemes {
 			setup.Schemes[s] = append(setup.Schemes[s], name)

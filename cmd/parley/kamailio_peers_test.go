@@ -3,11 +3,16 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A kamailio is a plain proxy in front of Parley, or of another proxy.
@@ -31,6 +36,11 @@ func runKamailio(t testing.TB, file string, fill ...string) *kamailio {
 		t.Fatal(err)
 	}
 	dir, port := t.TempDir(), ports(t, 1)[0]
+	for i, f := range fill {
+		if f == "@PORT@" {
+			port, _ = strconv.Atoi(fill[i+1])
+		}
+	}
 	config := write(t, dir, file, strings.NewReplacer(append(fill, "@PORT@", strconv.Itoa(port))...).Replace(string(text)))
 	cmd := exec.Command("kamailio", "-DD", "-E", "-f", config, "-m", "32", "-M", "4", "-w", dir, "-Y", dir)
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
@@ -107,4 +117,133 @@ func TestPeerKamailioTwiceLeavesEveryViaAndRecordRoute(t *testing.T) {
 	inner.says(`request MESSAGE .* route \[.*` + at(outer.port)) // so two routes and three Vias reached Parley
 	inner.says(`answer 202 to MESSAGE by tcp`)
 	outer.says(`answer 202 to MESSAGE by udp`)
+}
+
+// A pbx is a Kamailio where phones register, and a Parley that has it as a
+// trunk.
+type pbx struct {
+	*kamailio
+	*bridge
+	proxy *kamailio  // before the PBX, if there is one
+	carol *sippPhone // registered at the PBX
+	ann   *person    // in the web chat
+}
+
+// newPBX joins the two by a transport, through a proxy if so wanted. edits are
+// those of the bridge's configuration.
+func newPBX(t *testing.T, transport string, proxied bool, edits ...string) *pbx {
+	t.Helper()
+	x := &pbx{}
+	p := ports(t, 3)
+	tlsPort, parleyTLS, pbxPort := p[0], p[1], p[2]
+	cert, key := certificate(t, time.Hour)
+	dir := t.TempDir()
+	fill := []string{"@KEY@", write(t, dir, "pbx.key", string(key)), "@CERTIFICATE@", write(t, dir, "pbx.pem", string(cert)), "@TLSPORT@", strconv.Itoa(tlsPort), "@TRANSPORT@", transport, "@PORT@", strconv.Itoa(pbxPort)}
+	way := fmt.Sprintf("servers = [\"sip:127.0.0.2:%d;transport=%s\"]", pbxPort, transport)
+	if transport == "tls" {
+		fill = append(fill, "#!KAMAILIO", "#!KAMAILIO\n#!define TLS")
+		way = fmt.Sprintf("servers = [\"sips:%s\"]", at(tlsPort))
+	}
+	if proxied {
+		x.proxy = runKamailio(t, "outbound.cfg", "@NEXT@", strconv.Itoa(pbxPort))
+		way = fmt.Sprintf("route = [\"sip:%s;transport=%s;lr\"]", at(x.proxy.port), transport)
+	}
+	edits = append(edits, overTLS("tls", parleyTLS)...)
+	edits = append(edits, `members = ["sip:alice@127.0.0.1", "sip:bob@127.0.0.1"]`, `members = ["sip:carol@127.0.0.2"]`,
+		"[http] ", fmt.Sprintf(`[[sip.trunk]]
+name = "pbx"
+peers = ["127.0.0.0/30"]
+domains = ["127.0.0.2"]
+realm = "127.0.0.2"
+user = "parley"
+password = "secret"
+%s
+tls = { ca = %q }
+assert = true
+[http] `, way, filepath.Join(dir, "pbx.pem")))
+	b := writeBridge(t, edits...)
+	b.certify(time.Hour)
+	next := b.sip
+	if transport == "tls" {
+		next = parleyTLS
+	}
+	x.kamailio, x.bridge = runKamailio(t, "registrar.cfg", append(fill, "@NEXT@", strconv.Itoa(next))...), b
+	b.start()
+	x.carol = b.phone("carol", "u1")
+	x.carol.password, x.carol.server = "secret", fmt.Sprintf("127.0.0.2:%d", pbxPort)
+	x.carol.register()
+	x.ann = joinChat(t, b.web, "ann")
+	return x
+}
+
+// Phones of a PBX and the chat reach each other through a trunk; the PBX asks
+// Parley for credentials. M24
+func TestPeerKamailioAsATrunk(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp", "tls"} {
+		t.Run(transport, func(t *testing.T) {
+			x := newPBX(t, transport, false)
+			x.carol.send("lobby", "hello from the PBX")
+			if m := x.ann.sees("hello from the PBX", nil); m.From != "sip:carol@127.0.0.2" {
+				t.Errorf("the room sees it from %q", m.From)
+			}
+			x.carol.listen()
+			x.ann.say("r:lobby", "hello to the PBX")
+			x.carol.uas.says(`body=hello to the PBX$`)
+			x.ann.marked("hello to the PBX", "delivered")
+			out, bad, code := x.bridge.cli("", "sip", "status", "--config", x.bridge.config)
+			if code != 0 || !regexp.MustCompile(`pbx\s+`+transport+`:127\.0\.0\.[12]:\d+\s+up`).MatchString(out) {
+				t.Errorf("sip status: exit code %d\n%s%s", code, out, bad)
+			}
+		})
+	}
+}
+
+// Parley registers at a PBX as one of its phones: what is sent to that number
+// comes to a desk, and its answers go out under the number.
+func TestPeerKamailioAsARegistrar(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp", "tls"} {
+		t.Run(transport, func(t *testing.T) {
+			x := newPBX(t, transport, false, "[[route]]\nname    = \"lobby\"", `[[sip.registration]]
+trunk = "pbx"
+aor = "sip:700@127.0.0.2"
+to = "sip:help@127.0.0.1"
+user = "700"
+password = "secret"
+[[route]]
+name = "help"
+mode = "desk"
+sip = "sip:help@127.0.0.1"
+to = ["web:room/help"]
+[[route]]
+name    = "lobby"`, `rooms      = ["lobby"]`, `rooms      = ["lobby", "help"]`)
+			x.kamailio.says(`registered 700 at `)
+			x.carol.send("700", "hello number")
+			m := x.ann.sees("hello number", nil)
+			if m.From != "sip:carol@127.0.0.2" {
+				t.Errorf("the desk sees it from %q", m.From)
+			}
+			x.carol.listen()
+			x.ann.reply(m, "hello caller")
+			x.carol.uas.says(`body=hello caller$`)
+			x.kamailio.says(`message of 700 to sip:carol@`)
+			n := x.kamailio.count("")
+			x.bridge.signal(syscall.SIGTERM) // it takes its registration away
+			<-x.bridge.done
+			x.kamailio.saysAfter(n, `registered 700 at `)
+		})
+	}
+}
+
+// Requests go through the proxy that the trunk's route names.
+func TestPeerKamailioAsAnOutboundProxy(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			x := newPBX(t, transport, true)
+			x.carol.listen()
+			x.ann.say("r:lobby", "hello through the proxy")
+			x.carol.uas.says(`body=hello through the proxy$`)
+			x.ann.marked("hello through the proxy", "delivered")
+			x.proxy.says(`request MESSAGE sip:carol@127.0.0.2 by ` + transport + ` with the routes \[<sip:` + at(x.proxy.port))
+		})
+	}
 }

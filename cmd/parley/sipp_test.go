@@ -16,6 +16,7 @@ type sippPhone struct {
 	user, password string
 	transport      string // sipp's: u1 or t1
 	local, bridge  int
+	server         string // host:port; the bridge at 127.0.0.1 if empty
 	uas            *proc
 }
 
@@ -23,7 +24,11 @@ func (s *sippPhone) run(scenario, uri string, fields ...string) {
 	s.t.Helper()
 	record := append([]string{s.user, fmt.Sprintf("[authentication username=%s password=%s]", s.user, s.password)}, fields...)
 	csv := write(s.t, s.dir, s.user+".csv", "SEQUENTIAL\n"+strings.Join(record, ";")+"\n")
-	out, err := exec.Command("sipp", at(s.bridge), "-sf", testdata(s.t, "sipp/"+scenario), "-inf", csv,
+	server := s.server
+	if server == "" {
+		server = at(s.bridge)
+	}
+	out, err := exec.Command("sipp", server, "-sf", testdata(s.t, "sipp/"+scenario), "-inf", csv,
 		"-i", "127.0.0.1", "-p", strconv.Itoa(s.local), "-t", s.transport, "-m", "1",
 		"-auth_uri", uri, "-timeout", "20s", "-timeout_error", "-nostdin", "-trace_err", "-error_file", s.dir+"/errors").CombinedOutput()
 	if err != nil {

@@ -79,14 +79,18 @@ func (b *builder) sipSide(r *rule) {
 func (b *builder) member(r *rule, text string) {
 	p, err := parseSIP(text)
 	address := b.sipAddress(p.user.text)
+	elsewhere := err == nil && b.behind(p.host) != ""
+	if elsewhere {
+		address = b.canonical(event.Address(text))
+	}
 	switch {
 	case err != nil:
 		b.problem(r, "members", "%v", err)
 	case !p.user.literal():
 		b.problem(r, "members", "%q has a capture; members are SIP addresses", text)
-	case !b.local(p.host):
-		b.problem(r, "members", "%q is not in sip.domains (%s)", text, strings.Join(b.setup.Domains, ", "))
-	case !b.accounts[address]:
+	case !b.local(p.host) && !elsewhere:
+		b.problem(r, "members", "%q is not in sip.domains (%s), nor in the domains of a trunk", text, strings.Join(b.setup.Domains, ", "))
+	case !b.reached(address):
 		b.problem(r, "members", "%s is no account; add it under [[sip.account]], or correct it", address)
 	case slices.Contains(r.members, address):
 		b.problem(r, "members", "%s stands there twice", address)

@@ -46,7 +46,7 @@ type Decision struct {
 	Targets       []Target
 }
 
-// Find returns where m goes: to a local account first, then by a literal
+// Find returns where m goes: to a local account first, or from one through a trunk, then by a literal
 // address, then by a pattern. The error is ErrNoRoute or ErrForbidden.
 func (t *Table) Find(m Message) (Decision, error) {
 	if m.Connector == event.BuiltinSIP {
@@ -70,7 +70,7 @@ func (t *Table) Find(m Message) (Decision, error) {
 }
 
 func (t *Table) fromSIP(m Message) (Decision, error) {
-	if t.accounts[m.Recipient] {
+	if t.accounts[m.Recipient] || t.accounts[m.Sender] && t.reached(m.Recipient) { // nobody else may use a trunk
 		return Decision{
 			Participants: sorted(m.Sender, m.Recipient),
 			Targets:      []Target{{event.BuiltinSIP, m.Recipient, m.Sender, m.SenderName}},
@@ -149,16 +149,17 @@ func (r *rule) backward(a event.Address) (string, bool) {
 	return r.sip.fill(values), true
 }
 
-// toPhone finds the way from a user of a network to a local account.
+// toPhone finds the way from a user of a network to a local account or somebody
+// behind a trunk.
 func (t *Table) toPhone(m Message) (Decision, error) {
-	if m.Sender == "" && t.accounts[m.Recipient] {
+	if m.Sender == "" && t.reached(m.Recipient) {
 		return Decision{Participants: sorted(m.Recipient)}, nil
 	}
 	r, from := t.standsFor(m.Connector, m.Sender)
 	owner := t.channels[place{m.Connector, m.Sender}]
 	switch {
-	case !t.accounts[m.Recipient]:
-		return Decision{}, fmt.Errorf("%w leads from %s to %s: it is no account here", ErrNoRoute, m.Connector, m.Recipient)
+	case !t.reached(m.Recipient):
+		return Decision{}, fmt.Errorf("%w leads from %s to %s: it is no account here, and in no domain of a trunk", ErrNoRoute, m.Connector, m.Recipient)
 	case owner != nil: // an answer could not come back: see pattern
 		return Decision{}, fmt.Errorf("%w leads from %s to %s: it belongs to %s", ErrNoRoute, m.Sender, m.Recipient, owner.label())
 	case r == nil:

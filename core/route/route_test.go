@@ -411,3 +411,50 @@ func FuzzNewAndFind(f *testing.F) {
 		}
 	})
 }
+
+// Who is behind a trunk is a SIP user like our own, but is reached only by our
+// accounts, by users of a network and from rooms and desks.
+func TestTrunks(t *testing.T) {
+	s := setup()
+	s.Schemes["slack"] = []string{"team"}
+	s.Trunks = [][]string{{"carrier.net", "sbc.carrier.net"}, {"other.org"}}
+	all := rules()
+	all[3].Members = append(all[3].Members, "sip:+49301@SBC.carrier.net")
+	tab, problems := New(all, s)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for _, tc := range []struct {
+		name string
+		m    Message
+		want string
+	}{
+		{"an account dials out", Message{Connector: "sip", Sender: "sip:alice@example.com", Recipient: "sip:+49302@sbc.carrier.net"},
+			": sip sip:+49302@carrier.net<sip:alice@example.com"},
+		{"and is dialled", Message{Connector: "sip", Sender: "sip:+49302@sbc.carrier.net", Recipient: "sip:alice@example.com"},
+			": sip sip:alice@example.com<sip:+49302@carrier.net"},
+		{"nobody goes from trunk to trunk", Message{Connector: "sip", Sender: "sip:x@other.org", Recipient: "sip:+49302@carrier.net"}, "no route"},
+		{"nor does a stranger", Message{Connector: "sip", Sender: "sip:x@elsewhere.org", Recipient: "sip:+49302@carrier.net"}, "no route"},
+		{"a user of a network writes to a number", Message{Connector: "web", Sender: "web:u/eve", Recipient: "sip:+49302@carrier.net"},
+			"web: sip sip:+49302@carrier.net<sip:web-eve@example.com"},
+		{"but not to anybody", Message{Connector: "web", Sender: "web:u/eve", Recipient: "sip:x@elsewhere.org"}, "no route"},
+		{"a member of a room", Message{Connector: "sip", Sender: "sip:+49301@carrier.net", Recipient: "sip:ops@example.com"},
+			"ops: sip sip:alice@example.com<sip:ops@example.com sip sip:bob@example.com<sip:ops@example.com matrix matrix:r/ops:hs.org<sip:+49301@carrier.net web web:room/ops<sip:+49301@carrier.net"},
+		{"a correspondent of a desk", Message{Connector: "sip", Sender: "sip:+49302@sbc.carrier.net", Recipient: "sip:support@example.com"},
+			"support: team slack:T0/C0<sip:+49302@carrier.net web web:room/support<sip:+49302@carrier.net"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d, err := tab.Find(tc.m)
+			got := d.Route + ":"
+			for _, x := range d.Targets {
+				got += fmt.Sprintf(" %s %s<%s", x.Connector, x.Address, x.From)
+			}
+			if err != nil {
+				got = err.Error()
+			}
+			if got != tc.want && (err == nil || !strings.HasPrefix(got, tc.want)) {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}

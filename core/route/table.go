@@ -34,6 +34,7 @@ type Rule struct {
 type Setup struct {
 	Domains  []string            // the first is canonical, the others are aliases of it
 	Accounts []string            // local AORs
+	Trunks   [][]string          // domains reached through each trunk; the first is canonical
 	Schemes  map[string][]string // address scheme to the connector instances that have it
 }
 
@@ -93,6 +94,24 @@ func New(rules []Rule, s Setup) (*Table, []Problem) {
 func (t *Table) local(host string) bool {
 	return slices.ContainsFunc(t.setup.Domains, func(d string) bool { return strings.EqualFold(d, host) })
 }
+
+// behind returns the canonical domain of the trunk by which a domain is reached,
+// or nothing.
+func (t *Table) behind(host string) string {
+	for _, domains := range t.setup.Trunks {
+		if slices.ContainsFunc(domains, func(d string) bool { return strings.EqualFold(d, host) }) {
+			return strings.ToLower(domains[0])
+		}
+	}
+	return ""
+}
+
+// reached tells whether a canonical SIP address is an account or behind a trunk.
+func (t *Table) reached(a event.Address) bool {
+	return t.accounts[a] || t.behind(hostOf(a)) != ""
+}
+
+func hostOf(a event.Address) string { return string(a[strings.LastIndexByte(string(a), '@')+1:]) }
 
 // userOf returns the user part of an address in our domain.
 func (t *Table) userOf(a event.Address) (string, bool) {

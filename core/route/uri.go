@@ -10,7 +10,7 @@ import (
 
 // canonical writes a SIP address so that equal ones are the same text: without
 // password, port, parameters and headers, with the first domain for its
-// aliases, and with nothing percent-encoded without need (RFC 3261, section
+// aliases and those of a trunk for theirs, and with nothing percent-encoded without need (RFC 3261, section
 // 19.1.4). Other addresses stay as they are.
 func (t *Table) canonical(a event.Address) event.Address {
 	rest, ok := cutScheme(string(a))
@@ -27,6 +27,8 @@ func (t *Table) canonical(a event.Address) event.Address {
 	host = strings.ToLower(withoutPort(host))
 	if t.local(host) {
 		host = strings.ToLower(t.setup.Domains[0])
+	} else if first := t.behind(host); first != "" {
+		host = first
 	}
 	return event.Address("sip:" + user + host)
 }

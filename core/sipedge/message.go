@@ -38,7 +38,7 @@ func (e *Edge) message(r request) answer {
 	if err != nil {
 		return say(404, "Not Found: nobody is named in the Request-URI")
 	}
-	if !e.domains.ours(to) {
+	if !e.domains.ours(to) && !e.mayDial(who, to) {
 		return say(404, "Not Found: this is not the server of that domain")
 	}
 	if who.account != (claim{}) {
@@ -55,6 +55,12 @@ func (e *Edge) message(r request) answer {
 		return say(482, "Loop Detected: the same request came on another way")
 	}
 	return a
+}
+
+// mayDial tells whether a sender may use the trunk that leads to an address of
+// another domain: our accounts may, and nobody behind another trunk.
+func (e *Edge) mayDial(who sender, to event.Address) bool {
+	return who.account != (claim{}) && e.trunkBy(who.account) == nil && e.trunkTo(to) != nil
 }
 
 // take stores a message whose sender is known. A repetition of a stored one is

@@ -1,6 +1,8 @@
 package sipedge
 
 import (
+	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -470,5 +472,54 @@ func TestTrunksAreKeptOverAReload(t *testing.T) {
 	}
 	if got := await(t, deliver(s, by("o4"))); !event.IsPermanent(got.err) || errors.Is(got.err, errGone) {
 		t.Errorf("without a trunk: %v", got.err)
+	}
+}
+
+// Our accounts may dial who is behind a trunk; who is behind another, and
+// strangers, may not.
+func TestWhoMayDialATrunk(t *testing.T) {
+	h, s := outward(t, Trunk{}, func(c *Config) {
+		c.Trunks = append(c.Trunks, Trunk{Name: "other", Account: "bob"})
+	})
+	p := dial(t, s, "tcp")
+	if res := p.say(p.message("sip:100@pbx.example.net", "hello")); code(res) != "202" {
+		t.Fatal(res)
+	}
+	if got := h.stored()[0]; got.Recipient != "sip:100@pbx.example.net" || got.Sender != "sip:alice@example.com" {
+		t.Errorf("from %s to %s", got.Sender, got.Recipient)
+	}
+	if res := p.say(p.message("sip:100@elsewhere.example", "hello")); code(res) != "404" {
+		t.Error(res)
+	}
+	m := p.message("sip:100@pbx.example.net", "hello")
+	m.from = "<sip:1@other.example>;tag=x"
+	m.auth = login(p.challenge(), "bob", "builder", m.method, m.uri, 1)
+	if res := p.ask(m.String()); code(res) != "404" {
+		t.Error(res)
+	}
+}
+
+// A trunk may be known by its TLS certificate.
+func TestATrunkWithACertificate(t *testing.T) {
+	cert, pool := certificate(t, "edge")
+	for name, want := range map[string]string{"pbx.example.net": "202", "other.example.net": "401"} {
+		theirs, ca := certFor(t, "", []string{name}, nil)
+		h, s := outward(t, Trunk{Certificates: []string{"pbx.example.net"}}, func(c *Config) {
+			c.Listen, c.TLS = []Listener{{"tls", "127.0.0.1:0"}}, TLS{Certificate: cert, ClientCAs: ca}
+		})
+		conn, err := tls.Dial("tcp", s.tcp, &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{theirs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		p := &probe{t: t, conn: conn, r: bufio.NewReader(conn)}
+		m := p.message("sip:bob@example.com", "hello")
+		m.from = "<sip:100@pbx.example.net>;tag=x"
+		if res := p.ask(m.String()); code(res) != want {
+			t.Errorf("%s: %s", name, res)
+		}
+		if all := h.stored(); want == "202" && (len(all) != 1 || all[0].Sender != "sip:100@pbx.example.net") {
+			t.Errorf("%+v", all)
+		}
 	}
 }
