@@ -38,6 +38,7 @@ bench: build ## figures, on this machine: the bridge with real SIP, beside msilo
 	go test -tags peers -run '^$$' -bench Msilo -benchtime 1x ./cmd/parley
 	go test -run '^$$' -bench . -benchmem ./bus
 	go test -run '^$$' -bench BesideBare -benchtime 40000x ./core/sipedge
+	go test -run '^$$' -bench Out -benchtime 1x ./core/sipedge
 	go test -run '^$$' -bench Memory -benchtime 300000x ./core/sipedge
 
 lint: ## formatting, vet, staticcheck, tidiness, known vulnerabilities

@@ -44,7 +44,7 @@ when it is heard of.`,
 		}
 		var all struct{ SIP json.RawMessage }
 		var s sipStatus
-		if err := json.Unmarshal(data, &all); err == nil {
+		if err = json.Unmarshal(data, &all); err == nil {
 			err = json.Unmarshal(all.SIP, &s)
 		}
 		if err != nil {

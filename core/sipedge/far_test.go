@@ -42,6 +42,7 @@ func newFar(t testing.TB, network, addr string, config *tls.Config) *far {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = c.(*net.UDPConn).SetReadBuffer(udpBuffer)
 		f.addr = c.LocalAddr().String()
 		t.Cleanup(func() { c.Close() })
 		go f.datagrams(c)

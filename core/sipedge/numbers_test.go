@@ -1,7 +1,6 @@
 package sipedge
 
 import (
-	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -135,7 +134,7 @@ func TestReceiptsByATrunk(t *testing.T) {
 	m := p.message("sip:lobby@example.com", "")
 	m.from = "<sip:100@pbx.example.net>;tag=x"
 	m.with("Content-Type: message/imdn+xml")
-	m.body = fmt.Sprintf(`<?xml version="1.0"?><imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>o1</message-id><datetime>2026-01-01T00:00:00Z</datetime><display-notification><status><displayed/></status></display-notification></imdn>`)
+	m.body = `<?xml version="1.0"?><imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>o1</message-id><datetime>2026-01-01T00:00:00Z</datetime><display-notification><status><displayed/></status></display-notification></imdn>`
 	if res := p.ask(m.String()); code(res)[:1] != "2" {
 		t.Fatal(res)
 	}

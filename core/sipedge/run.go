@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// udpBuffer is asked of the system for what comes in bursts, in bytes.
+const udpBuffer = 4 << 20
+
 // Run listens and serves until ctx ends, then refuses new requests, gives
 // those in work up to two seconds, and closes all sockets and connections. It
 // returns nil after an orderly stop. It is called once.
@@ -128,6 +131,7 @@ func (e *Edge) openOne(l Listener) (socket, net.Addr, error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		_ = c.(*net.UDPConn).SetReadBuffer(udpBuffer) // the system may give less
 		e.mu.Lock()
 		e.udp = append(e.udp, c)
 		e.mu.Unlock()
