@@ -13,7 +13,7 @@ func TestAnAccountOfHashes(t *testing.T) {
 	if code != 0 || strings.Contains(out+bad, "looking") {
 		t.Fatalf("exit code %d, %q, %q", code, out, bad)
 	}
-	const above = "# A PBX or proxy that is known"
+	const above = "# A PBX, a carrier or a proxy."
 	b.rewrite(`members = ["sip:alice@`, `members = ["sip:carol@127.0.0.1", "sip:alice@`, above, "[[sip.account]]\nuser = \"carol\"\n"+out+"\n"+above)
 	b.start()
 	if out, bad, code := b.cli("", "send", "--config", b.config, "--server", at(b.sip), "--from", "sip:carol@127.0.0.1", "--password", "through the looking-glass", "sip:lobby@127.0.0.1", "hello"); code != 0 {

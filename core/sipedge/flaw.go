@@ -18,6 +18,9 @@ func flaw(head []byte) answer {
 	if a := startFlaw(string(line)); a.code != 0 {
 		return a
 	}
+	if len(rest) > 0 && isBlank(rest[0]) {
+		return say(400, "The first header is the continuation of none")
+	}
 	for len(rest) > 0 {
 		line, rest = nextLine(rest)
 		if why := lineFlaw(line); why != "" && len(line) > 0 {

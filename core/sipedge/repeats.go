@@ -96,7 +96,8 @@ func keyOf(head []byte, source string) (key string, ok bool) {
 		}
 		top, _, _ := bytes.Cut(value, []byte(","))
 		_, branch, found := strings.Cut(string(top), ";branch=")
-		if branch, _, _ = strings.Cut(branch, ";"); !found {
+		branch, more, _ := strings.Cut(branch, ";")
+		if !found || strings.Contains(";"+more, ";branch=") { // of two, who knows which counts
 			return "", false
 		}
 		return repetitionKey(string(method), source, strings.TrimSpace(branch))
