@@ -226,6 +226,10 @@ name    = "lobby"`, `rooms      = ["lobby"]`, `rooms      = ["lobby", "help"]`)
 			x.ann.reply(m, "hello caller")
 			x.carol.uas.says(`body=hello caller$`)
 			x.kamailio.says(`message of 700 to sip:carol@`)
+			out, bad, code := x.bridge.cli("", "sip", "status", "--config", x.bridge.config)
+			if code != 0 || !regexp.MustCompile(`sip:700@127\.0\.0\.2\s+sip:help@127\.0\.0\.1\s+pbx\s+registered\s+\d+m\d+s`).MatchString(out) {
+				t.Errorf("sip status: exit code %d\n%s%s", code, out, bad)
+			}
 			n := x.kamailio.count("")
 			x.bridge.signal(syscall.SIGTERM) // it takes its registration away
 			<-x.bridge.done
