@@ -3,6 +3,7 @@ package sipedge
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -170,14 +171,26 @@ func FuzzAsserted(f *testing.F) {
 	for _, s := range []string{`"B, \"C" <sip:a@b>, <tel:+1>`, `sip:a@b;x="y,z"`, `<`, `"`, `\`, "<sips:x@[::1]:5061>", ",,,", "sip:\x00@"} {
 		f.Add(s)
 	}
+	e, err := New(config(newHost()), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	behind, err := e.domains.newTrunk(carrier)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, value string) {
 		r := request{Request: sip.NewRequest(sip.MESSAGE, sip.Uri{Scheme: "sip", Host: "x"})}
 		r.AppendHeader(sip.NewHeader("P-Asserted-Identity", value))
 		r.AppendHeader(sip.NewHeader("Privacy", value))
 		r.private()
 		name, uri, ok := r.asserted()
-		if s := strings.ToLower(uri); ok && !strings.HasPrefix(s, "sip:") && !strings.HasPrefix(s, "sips:") {
-			t.Errorf("%q is no SIP URI", uri)
+		scheme, _, _ := strings.Cut(strings.ToLower(uri), ":")
+		if ok && !slices.Contains([]string{"sip", "sips", "tel"}, scheme) {
+			t.Errorf("%q is no URI of a sender", uri)
+		}
+		if a, err := e.from(behind, uri); err == nil && (a.Check() != nil || a.Scheme() != "sip") {
+			t.Errorf("%q is from %q", uri, a)
 		}
 		if shown := nameFrom(name); !utf8.ValidString(shown) || len(shown) > maxName {
 			t.Errorf("name %q", shown)
