@@ -20,7 +20,7 @@ test: ## everything but foreign programs; installs what it needs
 	$(GOTEST) ./...
 
 test-peers: ## against foreign SIP servers, phones, browsers, and chat and mail servers; as root
-	.ci/need sip-tester baresip-core kamailio kamailio-tls-modules linphone-cli chromium postfix dovecot-core dovecot-imapd dovecot-lmtpd npm strace
+	.ci/need sip-tester baresip-core kamailio kamailio-tls-modules linphone-cli chromium postfix dovecot-core dovecot-imapd dovecot-lmtpd npm strace iproute2 nftables conntrack
 	.ci/peers $(GOTEST)
 
 crash: ## every fault for five minutes while people speak; writes the table of docs/delivery.md; as root
