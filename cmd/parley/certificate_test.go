@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// certificate makes one for 127.0.0.1 and other names that is its own CA, and
+// certificate makes one for 127.0.0.1, 127.0.0.2 and other names that is its own CA, and
 // its key, both PEM.
 func certificate(t testing.TB, valid time.Duration, names ...string) (cert, key []byte) {
 	t.Helper()
@@ -24,7 +24,7 @@ func certificate(t testing.TB, valid time.Duration, names ...string) (cert, key 
 	x := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: names,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(127, 0, 0, 2)}, DNSNames: names,
 	}
 	if len(names) > 0 {
 		x.Subject = pkix.Name{CommonName: names[0]}

@@ -41,11 +41,11 @@ func runKamailio(t testing.TB, file string, fill ...string) *kamailio {
 			port, _ = strconv.Atoi(fill[i+1])
 		}
 	}
-	config := write(t, dir, file, strings.NewReplacer(append(fill, "@PORT@", strconv.Itoa(port))...).Replace(string(text)))
+	config := write(t, dir, filepath.Base(file), strings.NewReplacer(append(fill, "@PORT@", strconv.Itoa(port))...).Replace(string(text)))
 	cmd := exec.Command("kamailio", "-DD", "-E", "-f", config, "-m", "32", "-M", "4", "-w", dir, "-Y", dir)
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 	k := &kamailio{start(t, "kamailio", cmd), port}
-	k.says(`the proxy is ready`)
+	k.says(`the (proxy|PBX) is ready`)
 	return k
 }
 
@@ -129,7 +129,8 @@ type pbx struct {
 	ann   *person    // in the web chat
 }
 
-// newPBX joins the two by a transport, through a proxy if so wanted. edits are
+// newPBX joins the two by a transport, through a proxy if so wanted. The PBX is
+// that of examples/pbx/kamailio, with other addresses. edits are
 // those of the bridge's configuration.
 func newPBX(t *testing.T, transport string, proxied bool, edits ...string) *pbx {
 	t.Helper()
@@ -138,11 +139,15 @@ func newPBX(t *testing.T, transport string, proxied bool, edits ...string) *pbx 
 	tlsPort, parleyTLS, pbxPort := p[0], p[1], p[2]
 	cert, key := certificate(t, time.Hour)
 	dir := t.TempDir()
-	fill := []string{"@KEY@", write(t, dir, "pbx.key", string(key)), "@CERTIFICATE@", write(t, dir, "pbx.pem", string(cert)), "@TLSPORT@", strconv.Itoa(tlsPort), "@TRANSPORT@", transport, "@PORT@", strconv.Itoa(pbxPort)}
+	fill := []string{
+		"!pbx.example.com!", "!127.0.0.2!", "!192.0.2.10!", "!127.0.0.2!", "!5060!", fmt.Sprintf("!%d!", pbxPort), "!bridge.example.com!", "!127.0.0.1!",
+		"!5061!", fmt.Sprintf("!%d!", tlsPort), "/etc/kamailio/pbx.key", write(t, dir, "pbx.key", string(key)), "/etc/kamailio/pbx.pem", write(t, dir, "pbx.pem", string(cert)),
+		"@PORT@", strconv.Itoa(pbxPort), // not in the file
+	}
 	way := fmt.Sprintf("servers = [\"sip:127.0.0.2:%d;transport=%s\"]", pbxPort, transport)
 	if transport == "tls" {
-		fill = append(fill, "#!KAMAILIO", "#!KAMAILIO\n#!define TLS")
-		way = fmt.Sprintf("servers = [\"sips:%s\"]", at(tlsPort))
+		fill = append(fill, "##!define WITH_TLS", "#!define WITH_TLS")
+		way = fmt.Sprintf("servers = [\"sips:127.0.0.2:%d\"]", tlsPort)
 	}
 	if proxied {
 		x.proxy = runKamailio(t, "outbound.cfg", "@NEXT@", strconv.Itoa(pbxPort))
@@ -167,7 +172,8 @@ assert = true
 	if transport == "tls" {
 		next = parleyTLS
 	}
-	x.kamailio, x.bridge = runKamailio(t, "registrar.cfg", append(fill, "@NEXT@", strconv.Itoa(next))...), b
+	fill = append(fill, "sip:192.0.2.20:5060;transport=tcp", fmt.Sprintf("sip:127.0.0.1:%d;transport=%s", next, transport))
+	x.kamailio, x.bridge = runKamailio(t, "../../../../examples/pbx/kamailio/kamailio.cfg", fill...), b
 	b.start()
 	x.carol = b.phone("carol", "u1")
 	x.carol.password, x.carol.server = "secret", fmt.Sprintf("127.0.0.2:%d", pbxPort)
