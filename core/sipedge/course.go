@@ -42,12 +42,8 @@ type course struct {
 
 // byTrunk delivers a message through a trunk.
 func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.Receipt, error) {
-	leave, err := t.enter(life)
+	d, err := formOf(d)
 	if err != nil {
-		return event.Receipt{}, event.Retry(event.ScopeTarget, 0, fmt.Errorf("stopped before its turn at the trunk %s: %w", t.Name, err))
-	}
-	defer leave()
-	if d, err = formOf(d); err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
 	if d.Sent.IsZero() {
@@ -123,6 +119,7 @@ func (c *course) ask(ctx context.Context) (*sip.Response, error) {
 	if err != nil {
 		return nil, c.later(c.pause(all), err)
 	}
+	paused := false
 	for _, x := range targets {
 		res, sent := (*sip.Response)(nil), false
 		if res, sent, err = c.askOne(ctx, x); err == nil {
@@ -132,6 +129,7 @@ func (c *course) ask(ctx context.Context) (*sip.Response, error) {
 			}
 			err = fmt.Errorf("it answered 503 %s", plain(res.Reason, 200))
 			c.e.down(c.t, x, err, wait(res))
+			paused = true
 			continue
 		}
 		if event.IsPermanent(err) || ctx.Err() != nil || errors.Is(err, errSocket) {
@@ -143,6 +141,9 @@ func (c *course) ask(ctx context.Context) (*sip.Response, error) {
 	}
 	if event.IsPermanent(err) || ctx.Err() != nil {
 		return nil, err
+	}
+	if paused && !c.doubt { // or it would repeat its 503 (RFC 3261, section 17.2.2)
+		c.t.answered(c.target, c.d.ID, c.turn+1)
 	}
 	return nil, c.later(c.pause(all), fmt.Errorf("unreachable: %w", err))
 }
@@ -199,13 +200,17 @@ func (c *course) request(ctx context.Context, x resolve.Target) (*sip.Request, p
 
 // over composes the request for a path to a server, which it opens.
 func (c *course) over(ctx context.Context, x resolve.Target, h *hop) (req *sip.Request, err error) {
-	if h.Path, err = c.e.reach(ctx, x, c.t); err != nil {
+	t := c.t
+	if !c.own {
+		t = nil
+	}
+	if h.Path, err = c.e.reach(ctx, x, t); err != nil {
 		return nil, err
 	}
 	if req, err = c.e.compose(c.d, *h); err != nil {
 		return nil, event.Permanent(err)
 	}
-	c.e.identifyTo(req, c.t, c.d)
+	c.e.identifyTo(req, t, c.d)
 	if c.own {
 		if err := c.proof.authorize(req); err != nil {
 			return nil, event.Permanent(err)

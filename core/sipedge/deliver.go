@@ -31,8 +31,13 @@ func (e *Edge) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, er
 		if err != nil {
 			return event.Receipt{}, err
 		}
+		leave, err := t.enter(ctx)
+		if err != nil {
+			end()
+			return event.Receipt{}, event.Retry(event.ScopeTarget, 0, fmt.Errorf("the pace of the trunk %s: %w", t.Name, err))
+		}
 		one := func(life context.Context) (event.Receipt, error) { return e.byTrunk(life, t, d) }
-		return settle(ctx, 1, e.tryAll([]try{one}, end))
+		return settle(ctx, 1, e.tryAll([]try{one}, func() { leave(); end() }))
 	}
 	p, err := e.target(d)
 	if err != nil {
@@ -128,7 +133,7 @@ func settle(ctx context.Context, n int, results <-chan result) (event.Receipt, e
 				worst = r.err
 			}
 		case <-ctx.Done():
-			return event.Receipt{}, fmt.Errorf("no phone has answered yet: %w", ctx.Err())
+			return event.Receipt{}, fmt.Errorf("nobody has answered yet: %w", ctx.Err())
 		}
 	}
 	return event.Receipt{}, worst

@@ -18,6 +18,8 @@ type far struct {
 	t     testing.TB
 	addr  string
 	heard chan heard
+
+	answered chan string // what came that is no request, over a stream
 }
 
 // heard is a request that came to a far server.
@@ -36,7 +38,7 @@ func newFar(t testing.TB, network, addr string, config *tls.Config) *far {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	f := &far{t: t, heard: make(chan heard, 20000)}
+	f := &far{t: t, heard: make(chan heard, 20000), answered: make(chan string, 100)}
 	if network == "udp" {
 		c, err := net.ListenPacket("udp", addr)
 		if err != nil {
@@ -116,6 +118,10 @@ func (f *far) stream(c net.Conn) {
 		body := make([]byte, length)
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
+		}
+		if strings.HasPrefix(msg.String(), "SIP/2.0 ") {
+			f.answered <- msg.String()
+			continue
 		}
 		f.heard <- heard{msg.String() + string(body), func(s string) { io.WriteString(c, s) }, func() { c.Close() }}
 	}

@@ -13,10 +13,13 @@ import (
 )
 
 // reach returns the path to a server: a listening socket for UDP, else a
-// connection.
+// connection. One of no trunk is shown nothing, and what it sends is a stranger's.
 func (e *Edge) reach(ctx context.Context, x resolve.Target, t *trunk) (path, error) {
 	if x.Network == "udp" {
 		return path{Network: "udp", Source: x.Addr.String(), Local: e.socketFor(x.Addr.Addr())}, nil
+	}
+	if t == nil {
+		return e.dialled.connect(ctx, x, "", nil, ClientTLS{})
 	}
 	return e.dialled.connect(ctx, x, t.Name, t.Domains, t.TLS)
 }
@@ -70,7 +73,7 @@ func (e *Edge) identifyTo(req *sip.Request, t *trunk, d event.Delivery) {
 		req.AppendHeader(sip.NewHeader("Privacy", "id"))
 		return
 	}
-	if !t.Assert {
+	if t == nil || !t.Assert {
 		return
 	}
 	value := "<" + req.From().Address.String() + ">"

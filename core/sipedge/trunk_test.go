@@ -2,6 +2,7 @@ package sipedge
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -214,6 +215,22 @@ func TestS23TheNextServerAfter503(t *testing.T) {
 	}
 }
 
+// After a 503 without a pause the next attempt is another request: the same one
+// would only be answered by the repetition of the 503.
+func TestTheAttemptAfterA503(t *testing.T) {
+	f := newFar(t, "udp", "", nil)
+	_, s := outward(t, Trunk{Servers: []string{f.uri("udp")}})
+	for i := range 3 {
+		c := deliver(s, by("o1"))
+		got := f.next()
+		if v, want := header1(got.text, "CSeq"), fmt.Sprintf("%d MESSAGE", i+1); v != want {
+			t.Errorf("CSeq %s; want %s", v, want)
+		}
+		got.reply("503 Service Unavailable")
+		wantRetry(t, await(t, c), "503")
+	}
+}
+
 // T05: a server that is silent, or dies in the middle, is followed by the next.
 // If that one knows the message already, it was delivered.
 func TestT05TheNextServerAfterSilence(t *testing.T) {
@@ -305,6 +322,56 @@ func TestS24Redirections(t *testing.T) {
 		a.next().reply("302 Moved Temporarily", "Contact: <sip:alice@example.com>, <tel:+123>, <mailto:x@example.net>, *")
 		wantFailed(t, await(t, c), event.ReasonPermanent, "302")
 	})
+}
+
+// Where a redirection leads is nobody we trust, even on a connection of ours.
+func TestWhoIsRedirectedToIsAStranger(t *testing.T) {
+	a, b := newFar(t, "udp", "", nil), newFar(t, "tcp", "", nil)
+	h, s := outward(t, Trunk{Servers: []string{a.uri("udp")}, Assert: true}, func(c *Config) { c.Domains = []string{"example.com"} })
+	c := deliver(s, by("o1"))
+	a.next().reply("302 Moved Temporarily", "Contact: <sip:200@"+b.addr+";transport=tcp>")
+	got := b.next()
+	if header1(got.text, "P-Asserted-Identity") != "" {
+		t.Error("it is told who sends")
+	}
+	got.reply("200 OK")
+	wantState(t, await(t, c), event.Delivered)
+	p := &probe{t: t, conn: fakeConn{addr: b.addr}}
+	m := p.message("sip:bob@example.com", "trust me")
+	m.from = "<sip:boss@pbx.example.net>;tag=x"
+	got.write(m.String())
+	if res := <-b.answered; code(res) != "401" || len(h.stored()) != 0 {
+		t.Errorf("it is answered %s", res)
+	}
+}
+
+// Waiting for the pace of a trunk is waiting to be sent: nothing goes out later
+// that was given up.
+func TestPaceIsGivenUpWithTheDelivery(t *testing.T) {
+	f := newFar(t, "udp", "", nil)
+	_, s := outward(t, Trunk{Servers: []string{f.uri("udp")}, Outstanding: 1})
+	c := deliver(s, by("o1"))
+	first := f.next()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	other := by("o2")
+	other.Target = "sip:200@pbx.example.net"
+	gone := make(chan delivered, 1)
+	go func() {
+		r, err := s.Deliver(ctx, other)
+		gone <- delivered{r, err}
+	}()
+	wantRetry(t, await(t, gone), "pace of the trunk")
+	first.reply("200 OK")
+	wantState(t, await(t, c), event.Delivered)
+	c = deliver(s, by("o3"))
+	if got := f.next(); !strings.Contains(got.text, "sip:100@") {
+		t.Error(got.text)
+	} else {
+		got.reply("200 OK")
+	}
+	await(t, c)
+	f.quiet()
 }
 
 // M14: one request at a time to one address; others go on.
