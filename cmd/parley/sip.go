@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -32,27 +31,17 @@ when it is heard of.`,
 	path := addConfig(cmd)
 	raw := cmd.Flags().Bool("json", false, "print everything, as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := operator(*path)
-		if err != nil {
-			return err
-		}
-		ctx, release := untilSignalled(cmd.Context(), os.Exit)
-		defer release()
-		data, err := client.Status(ctx)
-		if err != nil {
-			return err
-		}
 		var all struct{ SIP json.RawMessage }
-		var s sipStatus
-		if err = json.Unmarshal(data, &all); err == nil {
-			err = json.Unmarshal(all.SIP, &s)
-		}
-		if err != nil {
-			return fmt.Errorf("the host sent a status that cannot be read: %w", err)
+		if _, err := readStatus(cmd, *path, &all); err != nil {
+			return err
 		}
 		if *raw {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), string(all.SIP))
 			return err
+		}
+		var s sipStatus
+		if err := json.Unmarshal(all.SIP, &s); err != nil {
+			return unreadable(err)
 		}
 		return s.print(cmd.OutOrStdout(), time.Now())
 	}

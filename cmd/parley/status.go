@@ -28,13 +28,8 @@ conversations that wait for a phone, a time or a network.`,
 	path := addConfig(cmd)
 	raw := cmd.Flags().Bool("json", false, "print everything, as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := operator(*path)
-		if err != nil {
-			return err
-		}
-		ctx, release := untilSignalled(cmd.Context(), os.Exit)
-		defer release()
-		data, err := client.Status(ctx)
+		var s hostStatus
+		data, err := readStatus(cmd, *path, &s)
 		if err != nil {
 			return err
 		}
@@ -42,13 +37,32 @@ conversations that wait for a phone, a time or a network.`,
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(string(data)))
 			return err
 		}
-		var s hostStatus
-		if err := json.Unmarshal(data, &s); err != nil {
-			return fmt.Errorf("the host sent a status that cannot be read: %w", err)
-		}
 		return s.print(cmd.OutOrStdout(), time.Now())
 	}
 	return cmd
+}
+
+// readStatus asks the running host for its status, which it reads into v and
+// returns as it came.
+func readStatus(cmd *cobra.Command, path string, v any) (json.RawMessage, error) {
+	client, err := operator(path)
+	if err != nil {
+		return nil, err
+	}
+	ctx, release := untilSignalled(cmd.Context(), os.Exit)
+	defer release()
+	data, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return nil, unreadable(err)
+	}
+	return data, nil
+}
+
+func unreadable(err error) error {
+	return fmt.Errorf("the host sent a status that cannot be read: %w", err)
 }
 
 // hostStatus is what the operators' API says of a host.

@@ -90,13 +90,9 @@ func (r *reader) bus(t *table) {
 	keep := t.table("retention")
 	keep.duration("expiry", &b.Retention.Expiry)
 	keep.duration("age", &b.Retention.Age)
-	if !keep.none("bodies") {
-		keep.duration("bodies", &b.Retention.Bodies)
-	}
+	orNone(keep, "bodies", &b.Retention.Bodies, keep.duration)
 	keep.duration("dead", &b.Retention.Dead)
-	if !keep.none("size") {
-		keep.size("size", &b.Retention.Size)
-	}
+	orNone(keep, "size", &b.Retention.Size, keep.size)
 	keep.number("ids", &b.Retention.IDs)
 	keep.done()
 	t.text("listen", &b.Listen)

@@ -56,11 +56,7 @@ func (r *reader) sipLimits(t *table) {
 	t.number("requests_per_source", &l.Requests)
 	t.number("requests_per_account", &l.AccountRequests)
 	t.number("wrong_passwords", &l.Guesses)
-	if t.none("ban") {
-		l.Ban = 0
-	} else {
-		t.duration("ban", &l.Ban)
-	}
+	orNone(t, "ban", &l.Ban, t.duration)
 	r.prefixes(t, "exempt", &l.Exempt)
 	t.done()
 }

@@ -101,13 +101,14 @@ func (t *table) texts(key string, p *[]string) {
 	}
 }
 
-// none tells whether "0" stands for a limit that may be left out.
-func (t *table) none(key string) bool {
+// orNone takes a limit as read does, or "0", which stands for none.
+func orNone[T int64 | time.Duration](t *table, key string, p *T, read func(string, *T)) {
 	if t.values[key] != "0" {
-		return false
+		read(key, p)
+		return
 	}
 	t.asked = append(t.asked, key)
-	return true
+	*p = 0
 }
 
 // duration takes a string such as "30s" or "7d".

@@ -75,11 +75,7 @@ func (r *reader) trunk(t *table) {
 	t.secret("password", &x.Password)
 	t.texts("digest", &x.Digest)
 	t.yes("assert", &x.Assert)
-	if t.none("qualify") {
-		x.Qualify = 0
-	} else {
-		t.duration("qualify", &x.Qualify)
-	}
+	orNone(t, "qualify", &x.Qualify, t.duration)
 	t.pace(&x.Pace)
 	files := t.table("tls")
 	files.text("certificate", &x.TLS.Certificate)

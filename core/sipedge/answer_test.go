@@ -27,9 +27,9 @@ func FuzzAnswer(f *testing.F) {
 		for _, name := range []string{"WWW-Authenticate", "Contact", "Expires", "Min-Expires", "Retry-After"} {
 			res.AppendHeader(sip.NewHeader(name, value))
 		}
-		l := newAnswerer(pbxLogin)
-		if l.takes(res) == nil {
-			_ = l.authorize(req)
+		l := pbxLogin.answerer()
+		if l.Take(res) == nil {
+			_ = l.Authorize(req)
 		}
 		if h := req.GetHeader("Authorization"); h != nil && (!strings.Contains(h.Value(), `realm="pbx.example.net"`) || strings.ContainsAny(h.Value(), "\r\n")) {
 			t.Errorf("%s answers %q", h.Value(), value)

@@ -13,6 +13,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
+	"parley.im/core/sipedge/internal/proof"
 	"parley.im/core/sipedge/resolve"
 )
 
@@ -29,7 +30,7 @@ type course struct {
 	d event.Delivery // as the trunk wants it
 
 	target    event.Address // as we know it
-	proof     *answerer
+	proof     *proof.Answerer
 	turn      int // requests that were answered
 	uri       string
 	own       bool // the servers are the trunk's own, not where a redirection leads
@@ -212,7 +213,7 @@ func (c *course) over(ctx context.Context, x resolve.Target, h *hop) (req *sip.R
 	}
 	c.e.identifyTo(req, t, c.d)
 	if c.own {
-		if err := c.proof.authorize(req); err != nil {
+		if err := c.proof.Authorize(req); err != nil {
 			return nil, event.Permanent(err)
 		}
 	}
@@ -228,7 +229,7 @@ func (c *course) prove(res *sip.Response) error {
 		return errors.New("it does not take the configured credentials")
 	}
 	c.proved = true
-	return c.proof.takes(res)
+	return c.proof.Take(res)
 }
 
 // redirect goes where a 3xx says, and tells whether that leads anywhere new

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"parley.im/bus/event"
+	"parley.im/core/sipedge/internal/proof"
 )
 
 // NumberPattern rewrites a number that matches as a whole.
@@ -123,7 +124,7 @@ func (e *Edge) SetAliases(addresses map[string]string) error {
 // outward returns a delivery as the trunk wants it, and what proves us to it:
 // numbers in the trunk's form, and the sender as the address that is registered
 // there for it, or by the number that stands for it.
-func (e *Edge) outward(t *trunk, d event.Delivery) (event.Delivery, *answerer) {
+func (e *Edge) outward(t *trunk, d event.Delivery) (event.Delivery, *proof.Answerer) {
 	d.Target = t.out(d.Target)
 	if w := e.registrationOf(t, d.From); w != nil {
 		d.From = w.aor

@@ -18,6 +18,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
+	"parley.im/core/sipedge/internal/proof"
 	"parley.im/core/sipedge/resolve"
 )
 
@@ -44,7 +45,7 @@ type registration struct {
 	Registration
 	aor, to event.Address
 	token   string // the user of its Contact
-	proof   *answerer
+	proof   *proof.Answerer
 
 	mu      sync.Mutex
 	callID  string
@@ -102,7 +103,7 @@ func (e *Edge) newRegistration(r Registration) (*registration, error) {
 	fmt.Fprintf(mac, "registration\x00%s\x00%s", r.Trunk, aor)
 	token := "p-" + hex.EncodeToString(mac.Sum(nil)[:16])
 	return &registration{
-		Registration: r, aor: aor, to: to, token: token, proof: newAnswerer(r.Credentials),
+		Registration: r, aor: aor, to: to, token: token, proof: r.Credentials.answerer(),
 		callID: token + "-" + strconv.FormatInt(time.Now().UnixNano(), 36), asked: r.Expires,
 	}, nil
 }
@@ -236,7 +237,7 @@ func (e *Edge) registerAt(ctx context.Context, w *registration, t *trunk, x reso
 		case code/100 == 2:
 			return p, grantedBy(res, w.token, lasts), nil
 		case (code == 401 || code == 407) && !proved:
-			if err := w.proof.takes(res); err != nil {
+			if err := w.proof.Take(res); err != nil {
 				return p, 0, err
 			}
 			proved = true
@@ -282,7 +283,7 @@ func (e *Edge) sendRegister(ctx context.Context, w *registration, t *trunk, p pa
 	req.AppendHeader(sip.NewHeader("Expires", strconv.Itoa(int(lasts/time.Second))))
 	req.AppendHeader(sip.NewHeader("Supported", "path"))
 	req.AppendHeader(sip.NewHeader("Allow", allowed))
-	if err := w.proof.authorize(req); err != nil {
+	if err := w.proof.Authorize(req); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, e.patience, errSilent)

@@ -14,6 +14,7 @@ import (
 	timerate "golang.org/x/time/rate"
 
 	"parley.im/bus/event"
+	"parley.im/core/sipedge/internal/proof"
 	"parley.im/core/sipedge/resolve"
 )
 
@@ -46,7 +47,7 @@ type Trunk struct {
 type trunk struct {
 	Trunk
 	servers []resolve.URI
-	proof   *answerer
+	proof   *proof.Answerer
 	slots   chan struct{} // one token per request under way; nil without a limit
 	pace    *timerate.Limiter
 
@@ -69,7 +70,7 @@ const maxWaiting = 10000
 
 func (d domains) newTrunk(t Trunk) (*trunk, error) {
 	w := &trunk{
-		Trunk: t, proof: newAnswerer(t.Credentials), pace: timerate.NewLimiter(timerate.Inf, 1),
+		Trunk: t, proof: t.Credentials.answerer(), pace: timerate.NewLimiter(timerate.Inf, 1),
 		state: map[string]*server{}, waiting: map[event.Address]bool{}, turns: map[event.Address]answers{},
 	}
 	if slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return !p.IsValid() }) {

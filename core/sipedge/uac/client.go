@@ -16,6 +16,7 @@ import (
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
+	"parley.im/core/sipedge/internal/proof"
 	"parley.im/core/sipedge/internal/tune"
 )
 
@@ -57,10 +58,10 @@ type Client struct {
 	close   func()
 	serving sync.WaitGroup
 
-	mu        sync.Mutex
-	challenge *challenge
-	regID     string
-	regSeq    uint32
+	mu     sync.Mutex
+	proof  *proof.Answerer
+	regID  string
+	regSeq uint32
 }
 
 // errDial keeps the library from opening a connection beside ours.
@@ -80,7 +81,10 @@ func Dial(ctx context.Context, c Config) (*Client, error) {
 	if c.User == "" {
 		c.User = from.User
 	}
-	cl := &Client{Config: c, host: from.Host, regID: rand.Text()}
+	cl := &Client{
+		Config: c, host: from.Host, regID: rand.Text(),
+		proof: proof.New(proof.Credentials{User: c.User, Password: c.Password}),
+	}
 	if err := cl.open(ctx); err != nil {
 		return nil, err
 	}

@@ -55,15 +55,15 @@ func (c *Client) request(ctx context.Context, m sip.RequestMethod, uri, to, call
 		if err != nil {
 			return Response{}, err
 		}
-		if err := c.authorize(req, uri); err != nil {
+		fill(req)
+		if err := c.proof.Authorize(req); err != nil {
 			return Response{}, err
 		}
-		fill(req)
 		res, err := c.exchange(ctx, req)
 		if err != nil {
 			return Response{}, err
 		}
-		if try == 1 && (res.StatusCode == 401 || res.StatusCode == 407) && c.Password != "" && c.challenged(res) {
+		if try == 1 && (res.StatusCode == 401 || res.StatusCode == 407) && c.proof.Take(res) == nil {
 			seq = next()
 			continue
 		}
