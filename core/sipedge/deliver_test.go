@@ -155,6 +155,33 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// S24: a phone does not say who else may read what was written to its user: its
+// redirection leads nowhere, and the sender is told so.
+func TestNoPhoneRedirects(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	p, other := dial(t, s, "tcp"), dial(t, s, "udp")
+	p.online(h)
+	victim, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { victim.Close() })
+	for _, to := range []string{"sip:eve@" + victim.LocalAddr().String(), "sip:bob@" + other.local()} {
+		c := deliver(s, delivery("o"+to, "private"))
+		p.reply(p.mustRead(), "302 Moved Temporarily", "Contact: <"+to+">")
+		if got := await(t, c); !event.IsPermanent(got.err) || !strings.Contains(got.err.Error(), "302 Moved Temporarily: redirections of phones are not followed") {
+			t.Errorf("got %v", got.err)
+		}
+	}
+	if got := firstTo(t, victim); got != "" {
+		t.Errorf("somebody else gets %q", got)
+	}
+	if got := other.read(100 * time.Millisecond); got != "" {
+		t.Errorf("somebody else gets %q", got)
+	}
+}
+
 func b2i(b bool) int {
 	if b {
 		return 1

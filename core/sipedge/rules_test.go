@@ -77,7 +77,7 @@ var rules = []struct {
 		{"S21", "19.1.4", "Addresses that are equal as URIs are one.", ""},
 		{"S22", "21.5.6", "Another version than SIP/2.0 is answered 505.", ""},
 		{"S23", "21.5.4, RFC 3263, 4.3", "After a 503 the next server is tried, and the first left alone for its Retry-After.", ""},
-		{"S24", "8.1.3.4", "Redirections are followed, within limits.", ""},
+		{"S24", "8.1.3.4", "Redirections of servers are followed, within limits; those of phones are not (decision 14).", ""},
 		{"S25", "10.3", "The registrar lists all bindings, refuses short times with 423, takes Expires: 0 and *, and keeps the order of requests; nobody registers for another.", ""},
 		{"S26", "RFC 5393", "Loops are found when requests fork.", "Nothing is proxied: a message is stored and sent anew, with a hop less."},
 		{"S27", "RFC 7339, 4", "Overload is answered 503, early and cheaply.", "The parameters of RFC 7339 are neither offered nor obeyed."},

@@ -22,6 +22,8 @@ func verdict(res *sip.Response, d event.Delivery, repeated bool) (event.Receipt,
 	code := res.StatusCode
 	err := fmt.Errorf("it answered %d %s", code, plain(res.Reason, 200))
 	switch {
+	case code/100 == 3:
+		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: redirections of phones are not followed", err))
 	case code == 415:
 		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: %w", errType, err))
 	case code == 202:
