@@ -152,6 +152,12 @@ func TestServerGone(t *testing.T) {
 		t.Error("healthy without a server")
 	}
 
+	// By the end of this one the other, whose outcome nobody knows, is given up.
+	shorter, cancelShorter := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancelShorter()
+	if _, err := b.Publish(shorter, bustest.Inbound("sip", "l1", 2)); !errors.Is(err, bus.ErrUnavailable) {
+		t.Errorf("without a server, again: %v", err)
+	}
 	waiting := make(chan error, 1)
 	go func() {
 		_, err := b.Publish(ctx, bustest.Inbound("sip", "l1", 2))

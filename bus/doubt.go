@@ -45,14 +45,29 @@ func (d *doubts) clear(last int) {
 }
 
 // resolve has the id index learn from the log what became of writes whose
-// outcome is unknown, as soon as storage works.
+// outcome is unknown, as soon as storage works and the server is there. As a
+// write does, it tries again while somebody waits for it.
 func (b *Bus) resolve(ctx context.Context) error {
-	if since, _ := b.doubts.first(); since.IsZero() {
-		return nil
+	for {
+		if since, _ := b.doubts.first(); since.IsZero() {
+			return nil
+		}
+		if err := b.health.wait(ctx); err != nil {
+			return err
+		}
+		err := b.learn(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
 	}
-	if err := b.health.wait(ctx); err != nil {
-		return err
-	}
+}
+
+func (b *Bus) learn(ctx context.Context) error {
 	b.resolving.Lock()
 	defer b.resolving.Unlock()
 	since, last := b.doubts.first()
