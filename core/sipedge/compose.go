@@ -40,15 +40,16 @@ func (e *Edge) compose(d event.Delivery, h hop) (*sip.Request, error) {
 		return nil, err
 	}
 	req := sip.NewRequest(sip.MESSAGE, target)
-	req.AppendHeader(e.via(d.ID, h))
+	id := d.ID + h.part
+	req.AppendHeader(e.via(id, h))
 	for _, uri := range h.Routes {
 		req.AppendHeader(sip.NewHeader("Route", "<"+uri+">"))
 	}
 	hops := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&hops)
-	req.AppendHeader(&sip.FromHeader{DisplayName: quoted(d.FromName), Address: from, Params: sip.HeaderParams{{K: "tag", V: token("tag", d.ID)}}})
+	req.AppendHeader(&sip.FromHeader{DisplayName: quoted(d.FromName), Address: from, Params: sip.HeaderParams{{K: "tag", V: token("tag", id)}}})
 	req.AppendHeader(&sip.ToHeader{Address: to})
-	callID := sip.CallIDHeader(token("call", d.ID) + "@" + strings.Trim(e.domains.first, "[]"))
+	callID := sip.CallIDHeader(token("call", id) + "@" + strings.Trim(e.domains.first, "[]"))
 	req.AppendHeader(&callID)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: uint32(h.turn) + 1, MethodName: sip.MESSAGE})
 	for _, f := range details(d) {
@@ -147,12 +148,13 @@ func fits(req *sip.Request, d event.Delivery, safe bool) error {
 		return fmt.Errorf("a text of %d bytes; over SIP at most %d go", len(d.Data), MaxBody)
 	}
 	size := len(req.String())
+	room := maxRequest - (size - len(d.Data))
 	switch {
 	case size <= maxRequest:
 	case req.Transport() == "UDP":
-		return fmt.Errorf("a request of %d bytes (text: %d); over UDP at most %d go", size, len(d.Data), maxRequest)
+		return tooLarge{fmt.Sprintf("a request of %d bytes (text: %d); over UDP at most %d go", size, len(d.Data), maxRequest), room}
 	case !safe:
-		return fmt.Errorf("a request of %d bytes (text: %d); the way beyond the next server is not known to take more than %d", size, len(d.Data), maxRequest)
+		return tooLarge{fmt.Sprintf("a request of %d bytes (text: %d); the way beyond the next server is not known to take more than %d", size, len(d.Data), maxRequest), room}
 	}
 	return nil
 }

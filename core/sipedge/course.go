@@ -29,6 +29,7 @@ type course struct {
 	t *trunk
 	d event.Delivery // as the trunk wants it
 
+	part      string        // of a text that goes in several requests
 	target    event.Address // as we know it
 	proof     *proof.Answerer
 	turn      int // requests that were answered
@@ -56,11 +57,13 @@ func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
-	c := &course{
-		e: e, t: t, d: d, target: target, proof: proof, turn: t.turnOf(target, d.ID),
-		uri: string(aor), own: true, servers: t.servers, been: map[string]bool{string(aor): true},
-	}
-	receipt, err := c.run(life)
+	receipt, err := e.inParts(d, string(target), func(d event.Delivery, part string) (event.Receipt, error) {
+		c := &course{
+			e: e, t: t, d: d, part: part, target: target, proof: proof, turn: t.turnOf(target, d.ID+part),
+			uri: string(aor), own: true, servers: t.servers, been: map[string]bool{string(aor): true},
+		}
+		return c.run(life)
+	})
 	if err != nil && life.Err() != nil {
 		return event.Receipt{}, fmt.Errorf("stopped while waiting for the trunk %s: %w", t.Name, err)
 	}
@@ -95,7 +98,7 @@ func (c *course) run(ctx context.Context) (event.Receipt, error) {
 		if err != nil {
 			return c.fail(err)
 		}
-		c.t.answered(c.target, c.d.ID, 0)
+		c.t.answered(c.target, c.d.ID+c.part, 0)
 		return receipt, nil
 	}
 }
@@ -105,7 +108,7 @@ func (c *course) fail(err error) (event.Receipt, error) {
 	if event.IsPermanent(err) {
 		turns = 0
 	}
-	c.t.answered(c.target, c.d.ID, turns)
+	c.t.answered(c.target, c.d.ID+c.part, turns)
 	return event.Receipt{}, err
 }
 
@@ -144,7 +147,7 @@ func (c *course) ask(ctx context.Context) (*sip.Response, error) {
 		return nil, err
 	}
 	if paused && !c.doubt { // or it would repeat its 503 (RFC 3261, section 17.2.2)
-		c.t.answered(c.target, c.d.ID, c.turn+1)
+		c.t.answered(c.target, c.d.ID+c.part, c.turn+1)
 	}
 	return nil, c.later(c.pause(all), fmt.Errorf("unreachable: %w", err))
 }
@@ -181,7 +184,7 @@ func (c *course) askOne(ctx context.Context, x resolve.Target) (res *sip.Respons
 // request makes the request for one server: the same for each but for its
 // branch, so that one who gets it twice can tell (RFC 3263, section 4.3).
 func (c *course) request(ctx context.Context, x resolve.Target) (*sip.Request, path, error) {
-	h := hop{Contact: c.uri, turn: c.turn, branch: x.String()}
+	h := hop{Contact: c.uri, part: c.part, turn: c.turn, branch: x.String()}
 	if c.own {
 		h.Routes = c.t.Route
 	}

@@ -195,8 +195,15 @@ func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Deli
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
+	return e.inParts(d, b.Contact, func(d event.Delivery, part string) (event.Receipt, error) {
+		return e.tryPart(life, p, b, d, part)
+	})
+}
+
+// tryPart sends one request to a phone.
+func (e *Edge) tryPart(life context.Context, p *phones, b *binding, d event.Delivery, part string) (event.Receipt, error) {
 	at := b.hop
-	at.turn = p.turnOf(d.ID)
+	at.part, at.turn = part, p.turnOf(d.ID+part)
 	req, err := e.compose(d, at)
 	if err == nil {
 		err = fits(req, d, e.direct(b))
@@ -223,7 +230,7 @@ func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Deli
 	}
 	receipt, err := verdict(res, d, d.Attempt > 1)
 	if err != nil {
-		p.refuse(d.ID)
+		p.refuse(d.ID + part)
 	}
 	return receipt, err
 }

@@ -354,32 +354,6 @@ func TestRestartKeepsPhonesOnUDP(t *testing.T) {
 	}
 }
 
-// M13, S18
-func TestTooLargeForUDP(t *testing.T) {
-	h := newHost()
-	s := run(t, config(h), h)
-	udp := dial(t, s, "udp")
-	udp.online(h)
-	got := await(t, deliver(s, delivery("o1", strings.Repeat("x", 1300))))
-	if !event.IsPermanent(got.err) || !strings.Contains(got.err.Error(), "1300") {
-		t.Errorf("UDP: got %v", got.err)
-	}
-	if sent := udp.read(50 * time.Millisecond); sent != "" {
-		t.Errorf("sent %d bytes", len(sent))
-	}
-	udp.register("bob", "builder", "*", "0")
-	tcp := dial(t, s, "tcp")
-	tcp.online(h)
-	c := deliver(s, delivery("o2", strings.Repeat("x", MaxBody)))
-	tcp.reply(tcp.mustRead(), "200 OK")
-	if got := await(t, c); got.err != nil {
-		t.Errorf("TCP: got %v", got.err)
-	}
-	if got := await(t, deliver(s, delivery("o3", strings.Repeat("x", MaxBody+1)))); !event.IsPermanent(got.err) {
-		t.Errorf("too large for all: got %v", got.err)
-	}
-}
-
 // E13 for SIP: no text gets out of its header.
 func TestNothingIsInjected(t *testing.T) {
 	h := newHost()

@@ -138,6 +138,7 @@ type Edge struct {
 	working chan struct{} // one token per request in work
 	inWork  sharing
 	turns   turns
+	parts   progress
 	repeats repeats
 	ready   chan struct{}
 

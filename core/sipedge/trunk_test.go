@@ -417,10 +417,10 @@ func TestM13LargeRequestsByATrunk(t *testing.T) {
 	u := newFar(t, "udp", "", nil)
 	tcp := newFar(t, "tcp", u.addr, nil)
 	long := by("o1")
-	long.Data = []byte(strings.Repeat("Straße ", 700))
+	long.MediaType, long.Data = "text/html", []byte(strings.Repeat("Straße ", 700))
 	for _, network := range []string{"udp", "tcp"} {
 		_, s := outward(t, Trunk{Servers: []string{u.uri(network)}})
-		wantFailed(t, await(t, deliver(s, long)), event.ReasonPermanent, "1300")
+		wantFailed(t, await(t, deliver(s, long)), event.ReasonPermanent, "only plain text can be divided")
 		u.quiet()
 		tcp.quiet()
 		s.SetSafePaths([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
