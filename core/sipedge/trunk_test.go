@@ -414,7 +414,7 @@ func TestM14OneAtATimeByATrunk(t *testing.T) {
 // M13 S18: over UDP no request is larger than 1300 bytes; larger ones go by TCP,
 // and only where the way behind is known to take them.
 func TestM13LargeRequestsByATrunk(t *testing.T) {
-	u := newFar(t, "udp", "", nil)
+	u := newFar(t, "udp", "127.0.0.77:0", nil) // where nobody else has the port in TCP
 	tcp := newFar(t, "tcp", u.addr, nil)
 	long := by("o1")
 	long.MediaType, long.Data = "text/html", []byte(strings.Repeat("Straße ", 700))
