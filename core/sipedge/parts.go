@@ -34,7 +34,10 @@ type progress struct {
 	all map[string]arrived
 }
 
-type arrived struct{ room, parts int }
+type arrived struct {
+	room, parts int
+	accepted    bool // one of them is only that
+}
 
 func (p *progress) of(key string) arrived {
 	p.mu.Lock()
@@ -87,7 +90,6 @@ func (e *Edge) eachPart(d event.Delivery, key string, was arrived, send func(d e
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
-	whole := event.Receipt{State: event.Delivered}
 	for i := was.parts; i < len(texts); i++ {
 		d.Data = []byte(texts[i])
 		part := fmt.Sprintf("part %d of %d", i+1, len(texts))
@@ -98,14 +100,15 @@ func (e *Edge) eachPart(d event.Delivery, key string, was arrived, send func(d e
 		if err != nil {
 			return event.Receipt{}, fmt.Errorf("%s: %w", part, err)
 		}
-		if receipt.State != event.Delivered {
-			whole = receipt
-		}
-		e.parts.set(key, arrived{was.room, i + 1})
+		was.parts, was.accepted = i+1, was.accepted || receipt.State != event.Delivered
+		e.parts.set(key, was)
 		e.log.Debug("part sent", "message", d.ID, "part", i+1, "of", len(texts))
 	}
 	e.parts.end(key)
-	return whole, nil
+	if was.accepted {
+		return event.Receipt{State: event.Accepted}, nil
+	}
+	return event.Receipt{State: event.Delivered}, nil
 }
 
 // divided returns a plain text in parts of at most room bytes, or says why it

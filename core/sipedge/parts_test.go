@@ -89,16 +89,24 @@ func TestM13LongTextByATrunk(t *testing.T) {
 	f := newFar(t, "tcp", "", nil)
 	_, s := outward(t, Trunk{Servers: []string{f.uri("tcp")}})
 	d := by("o1")
-	d.Data = []byte(long(20))
-	c := deliver(s, d)
+	d.Data = []byte(long(30))
 	text := ""
-	for _, status := range []string{"200 OK", "202 Accepted"} {
+	take := func(status string) {
 		got := f.next()
-		_, part := partOf(t, got.text)
-		text += part
+		if _, part := partOf(t, got.text); status[0] == '2' {
+			text += part
+		}
 		got.reply(status)
 	}
-	wantState(t, await(t, c), event.Accepted)
+	c := deliver(s, d)
+	take("202 Accepted")
+	take("480 Temporarily Unavailable")
+	wantRetry(t, await(t, c), "part 2 of 3: it answered 480")
+	d.Attempt = 2
+	c = deliver(s, d)
+	take("200 OK")
+	take("200 OK")
+	wantState(t, await(t, c), event.Accepted) // also what was accepted in an earlier attempt counts
 	if text != string(d.Data) {
 		t.Errorf("together they are %q", text)
 	}
