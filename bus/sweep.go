@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -95,22 +96,23 @@ func (m *Media) used(ctx context.Context) (map[string]bool, error) {
 
 // Refs returns the names in Media that an event refers to.
 func Refs(e event.Event) (names []string) {
-	c, original := contentOf(e), ""
+	var about event.Envelope
 	switch e := e.(type) {
 	case event.Inbound:
-		original = e.Original
+		about = e.Envelope
 	case event.Outbound:
-		original = e.Original
+		about = e.Envelope
 	case event.Dead:
-		original = e.Original
+		about = e.Envelope
 	}
-	if c != nil && c.Ref != "" {
+	if c := contentOf(e); c != nil {
 		names = append(names, c.Ref)
 	}
-	if original != "" {
-		names = append(names, original)
+	for _, f := range about.Files {
+		names = append(names, f.Ref)
 	}
-	return names
+	names = append(names, about.Original)
+	return slices.DeleteFunc(names, func(n string) bool { return n == "" })
 }
 
 // remove removes an object whole. The object store's own Delete would leave an

@@ -118,6 +118,9 @@ func set(t *testing.T, v reflect.Value) {
 	case time.Duration:
 		v.Set(reflect.ValueOf(time.Minute))
 		return
+	case File:
+		v.Set(reflect.ValueOf(File{Content: Content{Ref: "x"}}))
+		return
 	}
 	switch v.Kind() {
 	case reflect.String:
@@ -196,6 +199,8 @@ func form(f reflect.StructField) string {
 		return "seconds"
 	case f.Type == reflect.TypeFor[Address]():
 		return "address"
+	case f.Type == reflect.TypeFor[[]File]():
+		return "files"
 	}
 	switch f.Type.Kind() {
 	case reflect.Bool:

@@ -71,6 +71,13 @@ type Content struct {
 	Size      int64  // of a body that is in Media, in bytes
 }
 
+// File is something that came beside the text of a message, kept in Media or,
+// when small, in Data.
+type File struct {
+	Name string // such as "plan.pdf"; hostile text: shown, never used as a path
+	Content
+}
+
 // Envelope is what an Inbound and the Outbounds made of it share.
 type Envelope struct {
 	Kind         Kind      // what the message is for
@@ -90,6 +97,7 @@ type Envelope struct {
 	Origin       string    // connector instance the message came in by, or "sip"
 	NativeID     string    // id on the network it came from
 	MessageID    string    // id its sender's device gave it, by which receipts name it (RFC 5438)
+	Files        []File    // what came beside the body; each is in Media
 	Original     string    // name in Media of the message whole, when the body is less than what came
 	Hops         int       // bridges it may still cross; 0 is never forwarded
 	Mark         string    // by which other bridges know the message again: id;hops;places, of package event's Mark
@@ -204,6 +212,8 @@ type Delivery struct {
 	Automatic     bool
 	Mark          string // goes along where the network has room for what nobody sees, and comes back as Inbound.Mark
 	Attempt       int    // 1 if no earlier attempt can have reached the network
+	Files         []File // what the network takes beside the text; the others are links in it
+	Links         string // address below which anybody can fetch the parts of the message for a while; "" if there is none
 	Content
 }
 
@@ -233,7 +243,7 @@ func (o Outbound) Delivery() Delivery {
 		Sender: o.Sender, SenderName: o.SenderName, Recipient: o.Recipient,
 		Mode: o.Mode, Correspondent: o.Correspondent, Conversation: o.Conversation, InReplyTo: o.InReplyTo,
 		Title: o.Title, Language: o.Language, Sent: o.Sent, Expires: o.Expires,
-		Wants: o.Wants, State: o.State, MessageID: o.MessageID, Automatic: o.Automatic, Mark: o.Mark, Attempt: 1, Content: o.Content,
+		Wants: o.Wants, State: o.State, MessageID: o.MessageID, Automatic: o.Automatic, Mark: o.Mark, Attempt: 1, Files: o.Files, Content: o.Content,
 	}
 	if o.Kind == KindStatus {
 		d.Anchor = o.Thread

@@ -23,7 +23,8 @@ func examples() map[string]Event {
 		Recipient: "sip:lobby@example.com", Conversation: "c0nv", Thread: "1712345678.0001",
 		InReplyTo: "$evt:hs.org", Title: "Lunch?\r\nce-hops: 99", Language: "de-AT",
 		Sent: at.Add(-time.Second), Expires: at.Add(time.Hour), Wants: []State{Delivered, Displayed},
-		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", MessageID: "34jk324j", Original: "media-9", Hops: 7, Mark: InboundID("web", "1") + ";7;",
+		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", MessageID: "34jk324j", Original: "media-9",
+		Files: []File{{Name: "Plan \"B\".pdf", Content: Content{MediaType: "application/pdf", Ref: "media-7", SHA256: strings.Repeat("0b", 32), Size: 1234}}}, Hops: 7, Mark: InboundID("web", "1") + ";7;",
 		Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 	}
 	in := Inbound{
@@ -125,9 +126,19 @@ func (d draw) envelope(origin string) Envelope {
 		Recipient: Address(d.text("recipient")), Conversation: d.text("conversation"), Thread: d.text("thread"),
 		InReplyTo: d.text("reply"), Title: d.text("title"), Language: d.text("language"),
 		Sent: d.time("sent"), Expires: d.time("expires"), Wants: d.states(), State: State(d.text("state")),
-		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"), MessageID: d.text("message"), Original: d.text("original"), Mark: d.text("mark"),
+		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"), MessageID: d.text("message"), Original: d.text("original"), Files: d.files(), Mark: d.text("mark"),
 		Hops: rapid.IntRange(0, 100).Draw(d.T, "hops"), Traceparent: d.text("trace"),
 	}
+}
+
+func (d draw) files() (list []File) {
+	for range rapid.IntRange(0, 3).Draw(d.T, "files") {
+		words := rapid.String() // in JSON all is UTF-8
+		list = append(list, File{Name: words.Draw(d.T, "file"), Content: Content{
+			MediaType: words.Draw(d.T, "type"), Ref: "r" + words.Draw(d.T, "ref"), SHA256: words.Draw(d.T, "sum"), Size: rapid.Int64Range(0, 1<<50).Draw(d.T, "size"),
+		}})
+	}
+	return list
 }
 
 func (d draw) content() Content {
@@ -263,4 +274,18 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("decoded %#v\nagain   %#v (%v)", e, back, err)
 		}
 	})
+}
+
+// TestFilesMustBeInMedia: a file that is only in memory would be lost.
+func TestFilesMustBeInMedia(t *testing.T) {
+	in := examples()["inbound"].(Inbound)
+	in.Files = []File{{Name: "a.txt", Content: Content{MediaType: "text/plain", Data: []byte("x")}}}
+	if _, err := Encode(in); err == nil {
+		t.Error("a file without a ref was written")
+	}
+	w, _ := Encode(examples()["inbound"])
+	w.Header["ce-files"] = "%7B"
+	if _, err := Decode(w); err == nil || !strings.Contains(err.Error(), "ce-files") {
+		t.Errorf("files that are no JSON: %v", err)
+	}
 }

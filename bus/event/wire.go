@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -104,6 +105,9 @@ func Encode(e Event) (Wire, error) {
 		e.fields(f)
 	default:
 		return Wire{}, fmt.Errorf("encode %T: %w", e, ErrUnknown)
+	}
+	if f.err != nil {
+		return Wire{}, fmt.Errorf("encode %s: %w", e.Type(), f.err)
 	}
 	size := 0
 	for k, v := range f.header {
@@ -220,6 +224,7 @@ func (e *Envelope) fields(f *fields) {
 	f.bool("automatic", &e.Automatic)
 	text(f, "nativeid", &e.NativeID)
 	text(f, "messageid", &e.MessageID)
+	f.files("files", &e.Files)
 	text(f, "original", &e.Original)
 	f.int("hops", &e.Hops)
 	text(f, "mark", &e.Mark)
@@ -340,6 +345,50 @@ func list[T ~string](f *fields, name string, p *[]T) {
 			f.fail(name, err)
 		}
 		*p = append(*p, T(v))
+	}
+}
+
+// fileJSON is a File as it stands in a header.
+type fileJSON struct {
+	Name   string `json:"name,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Ref    string `json:"ref"`
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// files writes references to files as an array in JSON, whose bodies are in
+// Media.
+func (f *fields) files(name string, p *[]File) {
+	if !f.reading {
+		if len(*p) == 0 {
+			return
+		}
+		list := make([]fileJSON, len(*p))
+		for i, x := range *p {
+			if x.Ref == "" {
+				f.fail(name, fmt.Errorf("file %d is not in Media", i))
+			}
+			list[i] = fileJSON{x.Name, x.MediaType, x.Ref, x.SHA256, x.Size}
+		}
+		data, err := json.Marshal(list)
+		if err != nil {
+			f.fail(name, err)
+		}
+		f.set(name, string(data))
+		return
+	}
+	*p = nil
+	v := f.get(name)
+	if v == "" {
+		return
+	}
+	var list []fileJSON
+	if err := json.Unmarshal([]byte(v), &list); err != nil {
+		f.fail(name, err)
+	}
+	for _, x := range list {
+		*p = append(*p, File{Name: x.Name, Content: Content{MediaType: x.Type, Ref: x.Ref, SHA256: x.SHA256, Size: max(x.Size, 0)}})
 	}
 }
 

@@ -55,8 +55,9 @@ type Description struct {
 	Version  string       // of the connector, for people
 	Schemes  []string     // address schemes it delivers to and may name as sender
 	Kinds    []event.Kind // kinds that Deliver takes; KindMessage at least
-	Types    []string     // MIME types that Deliver takes, best first; "text/*" and "*/*" are understood
+	Types    []string     // MIME types that Deliver takes, best first: the host maps to them; "text/*" and "*/*" are understood
 	MaxBytes int          // largest body in bytes that Deliver takes; 0 means the host's limit
+	MaxFile  int64        // largest file in bytes that Deliver takes beside the text; 0: none, files become links in the text
 	Gate     Gate         // pace towards one target address
 	HTTP     bool         // it serves HTTP behind the host's door: see Host.Serve
 	// Public are prefixes of paths, such as "/events", that the door lets

@@ -41,7 +41,7 @@ func (s *server) current() *session {
 func (s *server) Describe(context.Context, *wire.DescribeRequest) (*wire.Description, error) {
 	d := s.about
 	m := &wire.Description{
-		Network: d.Network, Version: d.Version, Schemes: d.Schemes, Types: d.Types, MaxBytes: int64(d.MaxBytes),
+		Network: d.Network, Version: d.Version, Schemes: d.Schemes, Types: d.Types, MaxBytes: int64(d.MaxBytes), MaxFile: d.MaxFile,
 		GateOutstanding: int32(d.Gate.Outstanding), GateEvery: durationpb.New(d.Gate.Every),
 		Http: d.HTTP, Find: d.Find, SettingsSchema: d.Settings, Public: d.Public,
 	}

@@ -22,9 +22,9 @@ func describe(ctx context.Context, service wire.ConnectorClient) (sdk.Descriptio
 	}
 	d := sdk.Description{
 		Network: m.GetNetwork(), Version: wire.Clip(m.GetVersion(), 100), Types: m.GetTypes(),
-		MaxBytes: int(max(m.GetMaxBytes(), 0)),
-		Gate:     sdk.Gate{Outstanding: int(max(m.GetGateOutstanding(), 0)), Every: m.GetGateEvery().AsDuration()},
-		HTTP:     m.GetHttp(), Find: m.GetFind(), Settings: m.GetSettingsSchema(), Public: m.GetPublic(),
+		MaxBytes: int(max(m.GetMaxBytes(), 0)), MaxFile: max(m.GetMaxFile(), 0),
+		Gate: sdk.Gate{Outstanding: int(max(m.GetGateOutstanding(), 0)), Every: m.GetGateEvery().AsDuration()},
+		HTTP: m.GetHttp(), Find: m.GetFind(), Settings: m.GetSettingsSchema(), Public: m.GetPublic(),
 	}
 	for _, s := range m.GetStates() {
 		d.States = append(d.States, event.State(s))

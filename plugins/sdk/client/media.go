@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -47,6 +48,21 @@ func (b *bodies) keep(c *event.Content) (forget func()) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		delete(b.data, ref)
+	}
+}
+
+// keepAll does so with the content of a delivery and of its files, whose list
+// it copies.
+func (b *bodies) keepAll(d *event.Delivery) (forget func()) {
+	all := []func(){b.keep(&d.Content)}
+	d.Files = slices.Clone(d.Files)
+	for i := range d.Files {
+		all = append(all, b.keep(&d.Files[i].Content))
+	}
+	return func() {
+		for _, f := range all {
+			f()
+		}
 	}
 }
 

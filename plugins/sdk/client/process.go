@@ -160,7 +160,7 @@ func (p *Process) ask(ctx context.Context, f *wire.HostFrame) (*wire.Answer, err
 // Deliver hands over one message. When the connector goes away meanwhile, or
 // ctx ends, the outcome is unknown: the error has no policy.
 func (p *Process) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
-	forget := p.bodies.keep(&d.Content)
+	forget := p.bodies.keepAll(&d)
 	defer forget()
 	a, err := p.ask(ctx, &wire.HostFrame{Body: &wire.HostFrame_Deliver{Deliver: wire.FromDelivery(d)}})
 	if err != nil {
@@ -175,7 +175,7 @@ func (p *Process) Deliver(ctx context.Context, d event.Delivery) (event.Receipt,
 // Find asks whether an earlier Deliver of d reached the network; see
 // sdk.Finder.
 func (p *Process) Find(ctx context.Context, d event.Delivery, first time.Time) (event.Receipt, bool, error) {
-	forget := p.bodies.keep(&d.Content)
+	forget := p.bodies.keepAll(&d)
 	defer forget()
 	f := &wire.Find{Delivery: wire.FromDelivery(d), First: wire.Stamp(first)}
 	a, err := p.ask(ctx, &wire.HostFrame{Body: &wire.HostFrame_Find{Find: f}})

@@ -118,11 +118,20 @@ func (p *Process) mayPut(in event.Inbound) error {
 		return event.Permanent(fmt.Errorf("put: body of %d bytes in the frame; above %d it goes by media", len(in.Data), wire.MaxInline))
 	case strings.HasPrefix(in.Ref, refPrefix):
 		return event.Permanent(errors.New("put: the body is that of a delivery; store it first"))
+	case len(in.Files) > maxFiles:
+		return event.Permanent(fmt.Errorf("put: %d files; at most %d come with a message", len(in.Files), maxFiles))
+	case slices.ContainsFunc(in.Files, unkept):
+		return event.Permanent(errors.New("put: a file is not in media; store it first"))
 	case !slices.Contains(puttable(), in.Kind):
 		return event.Permanent(fmt.Errorf("put: kind %.40q is unknown", string(in.Kind)))
 	}
 	return nil
 }
+
+// maxFiles is how many files a message may have: they are headers on the bus.
+const maxFiles = 32
+
+func unkept(f event.File) bool { return f.Ref == "" || strings.HasPrefix(f.Ref, refPrefix) }
 
 func puttable() []event.Kind {
 	return []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact, event.KindStatus}

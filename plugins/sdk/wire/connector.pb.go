@@ -124,7 +124,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{25, 0}
+	return file_connector_proto_rawDescGZIP(), []int{26, 0}
 }
 
 type Error_Scope int32
@@ -173,7 +173,7 @@ func (x Error_Scope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Scope.Descriptor instead.
 func (Error_Scope) EnumDescriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{25, 1}
+	return file_connector_proto_rawDescGZIP(), []int{26, 1}
 }
 
 type DescribeRequest struct {
@@ -227,6 +227,7 @@ type Description struct {
 	Find            bool                   `protobuf:"varint,10,opt,name=find,proto3" json:"find,omitempty"`                                             // it answers Find
 	SettingsSchema  string                 `protobuf:"bytes,11,opt,name=settings_schema,json=settingsSchema,proto3" json:"settings_schema,omitempty"`    // JSON Schema of its table in bridge.toml
 	Public          []string               `protobuf:"bytes,12,rep,name=public,proto3" json:"public,omitempty"`                                          // prefixes of HTTP paths that anybody may ask for: the connector itself authenticates there
+	MaxFile         int64                  `protobuf:"varint,14,opt,name=max_file,json=maxFile,proto3" json:"max_file,omitempty"`                        // largest file in bytes that it takes beside the text; 0: it takes none, and files become links
 	States          []string               `protobuf:"bytes,13,rep,name=states,proto3" json:"states,omitempty"`                                          // states it wants to be told by deliveries of kind status; none means all
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -344,6 +345,13 @@ func (x *Description) GetPublic() []string {
 		return x.Public
 	}
 	return nil
+}
+
+func (x *Description) GetMaxFile() int64 {
+	if x != nil {
+		return x.MaxFile
+	}
+	return 0
 }
 
 func (x *Description) GetStates() []string {
@@ -1030,6 +1038,59 @@ func (x *Content) GetSize() int64 {
 	return 0
 }
 
+// File is something beside the text of a message.
+type File struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // such as "plan.pdf"; hostile text: show it, never use it as a path
+	Content       *Content               `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_connector_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_connector_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_connector_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *File) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *File) GetContent() *Content {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 // Delivery is one message for one target. It may come again with the same id
 // after a crash, and must then not be sent twice where the network allows it:
 // derive the network's idempotency key from id.
@@ -1060,13 +1121,15 @@ type Delivery struct {
 	Correspondent string                 `protobuf:"bytes,23,opt,name=correspondent,proto3" json:"correspondent,omitempty"`          // the SIP side of the conversation: its user, or the address of the room
 	Mark          string                 `protobuf:"bytes,24,opt,name=mark,proto3" json:"mark,omitempty"`                            // by which other bridges know the message: send it along unseen if the network can, hand it back as Inbound.mark
 	MessageId     string                 `protobuf:"bytes,25,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"` // by which the sender's device names the message in receipts (RFC 5438); of kind status: only if it asked for this one
+	Files         []*File                `protobuf:"bytes,26,rep,name=files,proto3" json:"files,omitempty"`                          // beside the text, none larger than Description.max_file; the others are links in the text
+	Links         string                 `protobuf:"bytes,27,opt,name=links,proto3" json:"links,omitempty"`                          // address below which anybody can fetch the parts of the message for a while; empty if there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_connector_proto_msgTypes[9]
+	mi := &file_connector_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1141,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[9]
+	mi := &file_connector_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1154,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{9}
+	return file_connector_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Delivery) GetId() string {
@@ -1269,6 +1332,20 @@ func (x *Delivery) GetMessageId() string {
 	return ""
 }
 
+func (x *Delivery) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Delivery) GetLinks() string {
+	if x != nil {
+		return x.Links
+	}
+	return ""
+}
+
 // Find asks whether an interrupted delivery reached the network. An error
 // means unknown: the host asks again later.
 type Find struct {
@@ -1281,7 +1358,7 @@ type Find struct {
 
 func (x *Find) Reset() {
 	*x = Find{}
-	mi := &file_connector_proto_msgTypes[10]
+	mi := &file_connector_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1370,7 @@ func (x *Find) String() string {
 func (*Find) ProtoMessage() {}
 
 func (x *Find) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[10]
+	mi := &file_connector_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1383,7 @@ func (x *Find) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Find.ProtoReflect.Descriptor instead.
 func (*Find) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{10}
+	return file_connector_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Find) GetDelivery() *Delivery {
@@ -1336,7 +1413,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_connector_proto_msgTypes[11]
+	mi := &file_connector_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1425,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[11]
+	mi := &file_connector_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1438,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{11}
+	return file_connector_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Receipt) GetState() string {
@@ -1412,6 +1489,7 @@ type Inbound struct {
 	Traceparent   string                 `protobuf:"bytes,15,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	Content       *Content               `protobuf:"bytes,16,opt,name=content,proto3" json:"content,omitempty"`
 	Original      string                 `protobuf:"bytes,18,opt,name=original,proto3" json:"original,omitempty"` // Content.ref of the message whole, kept with MediaStore, when content is less than what came
+	Files         []*File                `protobuf:"bytes,21,rep,name=files,proto3" json:"files,omitempty"`       // what came beside the text, kept with MediaStore; at most 32
 	Mark          string                 `protobuf:"bytes,20,opt,name=mark,proto3" json:"mark,omitempty"`         // Delivery.mark of another bridge, as its post carried it; only if it is certain that the bridge's own user wrote the post
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1419,7 +1497,7 @@ type Inbound struct {
 
 func (x *Inbound) Reset() {
 	*x = Inbound{}
-	mi := &file_connector_proto_msgTypes[12]
+	mi := &file_connector_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1509,7 @@ func (x *Inbound) String() string {
 func (*Inbound) ProtoMessage() {}
 
 func (x *Inbound) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[12]
+	mi := &file_connector_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1522,7 @@ func (x *Inbound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inbound.ProtoReflect.Descriptor instead.
 func (*Inbound) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{12}
+	return file_connector_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Inbound) GetNativeId() string {
@@ -1566,6 +1644,13 @@ func (x *Inbound) GetOriginal() string {
 	return ""
 }
 
+func (x *Inbound) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
 func (x *Inbound) GetMark() string {
 	if x != nil {
 		return x.Mark
@@ -1586,7 +1671,7 @@ type Typing struct {
 
 func (x *Typing) Reset() {
 	*x = Typing{}
-	mi := &file_connector_proto_msgTypes[13]
+	mi := &file_connector_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1683,7 @@ func (x *Typing) String() string {
 func (*Typing) ProtoMessage() {}
 
 func (x *Typing) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[13]
+	mi := &file_connector_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1696,7 @@ func (x *Typing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Typing.ProtoReflect.Descriptor instead.
 func (*Typing) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{13}
+	return file_connector_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Typing) GetSender() string {
@@ -1656,7 +1741,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_connector_proto_msgTypes[14]
+	mi := &file_connector_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1753,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[14]
+	mi := &file_connector_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1766,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{14}
+	return file_connector_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Report) GetOutbound() string {
@@ -1731,7 +1816,7 @@ type Accepts struct {
 
 func (x *Accepts) Reset() {
 	*x = Accepts{}
-	mi := &file_connector_proto_msgTypes[15]
+	mi := &file_connector_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +1828,7 @@ func (x *Accepts) String() string {
 func (*Accepts) ProtoMessage() {}
 
 func (x *Accepts) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[15]
+	mi := &file_connector_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1841,7 @@ func (x *Accepts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accepts.ProtoReflect.Descriptor instead.
 func (*Accepts) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{15}
+	return file_connector_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Accepts) GetSender() string {
@@ -1790,7 +1875,7 @@ type StateGet struct {
 
 func (x *StateGet) Reset() {
 	*x = StateGet{}
-	mi := &file_connector_proto_msgTypes[16]
+	mi := &file_connector_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +1887,7 @@ func (x *StateGet) String() string {
 func (*StateGet) ProtoMessage() {}
 
 func (x *StateGet) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[16]
+	mi := &file_connector_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +1900,7 @@ func (x *StateGet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateGet.ProtoReflect.Descriptor instead.
 func (*StateGet) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{16}
+	return file_connector_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StateGet) GetKey() string {
@@ -1836,7 +1921,7 @@ type StatePut struct {
 
 func (x *StatePut) Reset() {
 	*x = StatePut{}
-	mi := &file_connector_proto_msgTypes[17]
+	mi := &file_connector_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1933,7 @@ func (x *StatePut) String() string {
 func (*StatePut) ProtoMessage() {}
 
 func (x *StatePut) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[17]
+	mi := &file_connector_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1946,7 @@ func (x *StatePut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePut.ProtoReflect.Descriptor instead.
 func (*StatePut) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{17}
+	return file_connector_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatePut) GetKey() string {
@@ -1895,7 +1980,7 @@ type StateDelete struct {
 
 func (x *StateDelete) Reset() {
 	*x = StateDelete{}
-	mi := &file_connector_proto_msgTypes[18]
+	mi := &file_connector_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +1992,7 @@ func (x *StateDelete) String() string {
 func (*StateDelete) ProtoMessage() {}
 
 func (x *StateDelete) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[18]
+	mi := &file_connector_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2005,7 @@ func (x *StateDelete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateDelete.ProtoReflect.Descriptor instead.
 func (*StateDelete) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{18}
+	return file_connector_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StateDelete) GetKey() string {
@@ -1948,7 +2033,7 @@ type StateList struct {
 
 func (x *StateList) Reset() {
 	*x = StateList{}
-	mi := &file_connector_proto_msgTypes[19]
+	mi := &file_connector_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2045,7 @@ func (x *StateList) String() string {
 func (*StateList) ProtoMessage() {}
 
 func (x *StateList) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[19]
+	mi := &file_connector_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2058,7 @@ func (x *StateList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateList.ProtoReflect.Descriptor instead.
 func (*StateList) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{19}
+	return file_connector_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StateList) GetPrefix() string {
@@ -2007,7 +2092,7 @@ type MediaStore struct {
 
 func (x *MediaStore) Reset() {
 	*x = MediaStore{}
-	mi := &file_connector_proto_msgTypes[20]
+	mi := &file_connector_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2104,7 @@ func (x *MediaStore) String() string {
 func (*MediaStore) ProtoMessage() {}
 
 func (x *MediaStore) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[20]
+	mi := &file_connector_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2117,7 @@ func (x *MediaStore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaStore.ProtoReflect.Descriptor instead.
 func (*MediaStore) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{20}
+	return file_connector_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MediaStore) GetMediaType() string {
@@ -2052,7 +2137,7 @@ type MediaOpen struct {
 
 func (x *MediaOpen) Reset() {
 	*x = MediaOpen{}
-	mi := &file_connector_proto_msgTypes[21]
+	mi := &file_connector_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2149,7 @@ func (x *MediaOpen) String() string {
 func (*MediaOpen) ProtoMessage() {}
 
 func (x *MediaOpen) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[21]
+	mi := &file_connector_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2162,7 @@ func (x *MediaOpen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaOpen.ProtoReflect.Descriptor instead.
 func (*MediaOpen) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{21}
+	return file_connector_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MediaOpen) GetContent() *Content {
@@ -2107,7 +2192,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_connector_proto_msgTypes[22]
+	mi := &file_connector_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2204,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[22]
+	mi := &file_connector_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2217,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{22}
+	return file_connector_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Answer) GetError() *Error {
@@ -2254,7 +2339,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_connector_proto_msgTypes[23]
+	mi := &file_connector_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2351,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[23]
+	mi := &file_connector_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2364,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{23}
+	return file_connector_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Entry) GetKey() string {
@@ -2313,7 +2398,7 @@ type Entries struct {
 
 func (x *Entries) Reset() {
 	*x = Entries{}
-	mi := &file_connector_proto_msgTypes[24]
+	mi := &file_connector_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2410,7 @@ func (x *Entries) String() string {
 func (*Entries) ProtoMessage() {}
 
 func (x *Entries) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[24]
+	mi := &file_connector_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2423,7 @@ func (x *Entries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entries.ProtoReflect.Descriptor instead.
 func (*Entries) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{24}
+	return file_connector_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Entries) GetEntries() []*Entry {
@@ -2368,7 +2453,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_connector_proto_msgTypes[25]
+	mi := &file_connector_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2465,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[25]
+	mi := &file_connector_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2478,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{25}
+	return file_connector_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2437,7 +2522,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_connector_proto_msgTypes[26]
+	mi := &file_connector_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2449,7 +2534,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_connector_proto_msgTypes[26]
+	mi := &file_connector_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,7 +2547,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_connector_proto_rawDescGZIP(), []int{26}
+	return file_connector_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Chunk) GetId() uint64 {
@@ -2498,7 +2583,7 @@ var File_connector_proto protoreflect.FileDescriptor
 const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"\x0fconnector.proto\x12\x13parley.connector.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
-	"\x0fDescribeRequest\"\x8a\x03\n" +
+	"\x0fDescribeRequest\"\xa5\x03\n" +
 	"\vDescription\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2513,7 +2598,8 @@ const file_connector_proto_rawDesc = "" +
 	"\x04find\x18\n" +
 	" \x01(\bR\x04find\x12'\n" +
 	"\x0fsettings_schema\x18\v \x01(\tR\x0esettingsSchema\x12\x16\n" +
-	"\x06public\x18\f \x03(\tR\x06public\x12\x16\n" +
+	"\x06public\x18\f \x03(\tR\x06public\x12\x19\n" +
+	"\bmax_file\x18\x0e \x01(\x03R\amaxFile\x12\x16\n" +
 	"\x06states\x18\r \x03(\tR\x06states\"\x93\x03\n" +
 	"\tHostFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
@@ -2559,7 +2645,10 @@ const file_connector_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x10\n" +
 	"\x03ref\x18\x03 \x01(\tR\x03ref\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x05 \x01(\x03R\x04size\"\xe3\x05\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\"R\n" +
+	"\x04File\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
+	"\acontent\x18\x02 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\"\xaa\x06\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2588,7 +2677,9 @@ const file_connector_proto_rawDesc = "" +
 	"\rcorrespondent\x18\x17 \x01(\tR\rcorrespondent\x12\x12\n" +
 	"\x04mark\x18\x18 \x01(\tR\x04mark\x12\x1d\n" +
 	"\n" +
-	"message_id\x18\x19 \x01(\tR\tmessageId\"s\n" +
+	"message_id\x18\x19 \x01(\tR\tmessageId\x12/\n" +
+	"\x05files\x18\x1a \x03(\v2\x19.parley.connector.v1.FileR\x05files\x12\x14\n" +
+	"\x05links\x18\x1b \x01(\tR\x05links\"s\n" +
 	"\x04Find\x129\n" +
 	"\bdelivery\x18\x01 \x01(\v2\x1d.parley.connector.v1.DeliveryR\bdelivery\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\"n\n" +
@@ -2597,7 +2688,7 @@ const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"remote_ids\x18\x02 \x03(\tR\tremoteIds\x12\x16\n" +
 	"\x06anchor\x18\x03 \x01(\tR\x06anchor\x12\x16\n" +
-	"\x06losses\x18\x04 \x03(\tR\x06losses\"\xbb\x04\n" +
+	"\x06losses\x18\x04 \x03(\tR\x06losses\"\xec\x04\n" +
 	"\aInbound\x12\x1b\n" +
 	"\tnative_id\x18\x01 \x01(\tR\bnativeId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2617,7 +2708,8 @@ const file_connector_proto_rawDesc = "" +
 	"\tautomatic\x18\x0e \x01(\bR\tautomatic\x12 \n" +
 	"\vtraceparent\x18\x0f \x01(\tR\vtraceparent\x126\n" +
 	"\acontent\x18\x10 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\x12\x1a\n" +
-	"\boriginal\x18\x12 \x01(\tR\boriginal\x12\x12\n" +
+	"\boriginal\x18\x12 \x01(\tR\boriginal\x12/\n" +
+	"\x05files\x18\x15 \x03(\v2\x19.parley.connector.v1.FileR\x05files\x12\x12\n" +
 	"\x04mark\x18\x14 \x01(\tR\x04markJ\x04\b\x11\x10\x12\"\x8b\x01\n" +
 	"\x06Typing\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1c\n" +
@@ -2712,7 +2804,7 @@ func file_connector_proto_rawDescGZIP() []byte {
 }
 
 var file_connector_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_connector_proto_goTypes = []any{
 	(Error_Code)(0),               // 0: parley.connector.v1.Error.Code
 	(Error_Scope)(0),              // 1: parley.connector.v1.Error.Scope
@@ -2725,78 +2817,82 @@ var file_connector_proto_goTypes = []any{
 	(*Cancel)(nil),                // 8: parley.connector.v1.Cancel
 	(*Ping)(nil),                  // 9: parley.connector.v1.Ping
 	(*Content)(nil),               // 10: parley.connector.v1.Content
-	(*Delivery)(nil),              // 11: parley.connector.v1.Delivery
-	(*Find)(nil),                  // 12: parley.connector.v1.Find
-	(*Receipt)(nil),               // 13: parley.connector.v1.Receipt
-	(*Inbound)(nil),               // 14: parley.connector.v1.Inbound
-	(*Typing)(nil),                // 15: parley.connector.v1.Typing
-	(*Report)(nil),                // 16: parley.connector.v1.Report
-	(*Accepts)(nil),               // 17: parley.connector.v1.Accepts
-	(*StateGet)(nil),              // 18: parley.connector.v1.StateGet
-	(*StatePut)(nil),              // 19: parley.connector.v1.StatePut
-	(*StateDelete)(nil),           // 20: parley.connector.v1.StateDelete
-	(*StateList)(nil),             // 21: parley.connector.v1.StateList
-	(*MediaStore)(nil),            // 22: parley.connector.v1.MediaStore
-	(*MediaOpen)(nil),             // 23: parley.connector.v1.MediaOpen
-	(*Answer)(nil),                // 24: parley.connector.v1.Answer
-	(*Entry)(nil),                 // 25: parley.connector.v1.Entry
-	(*Entries)(nil),               // 26: parley.connector.v1.Entries
-	(*Error)(nil),                 // 27: parley.connector.v1.Error
-	(*Chunk)(nil),                 // 28: parley.connector.v1.Chunk
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*File)(nil),                  // 11: parley.connector.v1.File
+	(*Delivery)(nil),              // 12: parley.connector.v1.Delivery
+	(*Find)(nil),                  // 13: parley.connector.v1.Find
+	(*Receipt)(nil),               // 14: parley.connector.v1.Receipt
+	(*Inbound)(nil),               // 15: parley.connector.v1.Inbound
+	(*Typing)(nil),                // 16: parley.connector.v1.Typing
+	(*Report)(nil),                // 17: parley.connector.v1.Report
+	(*Accepts)(nil),               // 18: parley.connector.v1.Accepts
+	(*StateGet)(nil),              // 19: parley.connector.v1.StateGet
+	(*StatePut)(nil),              // 20: parley.connector.v1.StatePut
+	(*StateDelete)(nil),           // 21: parley.connector.v1.StateDelete
+	(*StateList)(nil),             // 22: parley.connector.v1.StateList
+	(*MediaStore)(nil),            // 23: parley.connector.v1.MediaStore
+	(*MediaOpen)(nil),             // 24: parley.connector.v1.MediaOpen
+	(*Answer)(nil),                // 25: parley.connector.v1.Answer
+	(*Entry)(nil),                 // 26: parley.connector.v1.Entry
+	(*Entries)(nil),               // 27: parley.connector.v1.Entries
+	(*Error)(nil),                 // 28: parley.connector.v1.Error
+	(*Chunk)(nil),                 // 29: parley.connector.v1.Chunk
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_connector_proto_depIdxs = []int32{
-	29, // 0: parley.connector.v1.Description.gate_every:type_name -> google.protobuf.Duration
+	30, // 0: parley.connector.v1.Description.gate_every:type_name -> google.protobuf.Duration
 	6,  // 1: parley.connector.v1.HostFrame.open:type_name -> parley.connector.v1.Open
-	11, // 2: parley.connector.v1.HostFrame.deliver:type_name -> parley.connector.v1.Delivery
-	12, // 3: parley.connector.v1.HostFrame.find:type_name -> parley.connector.v1.Find
+	12, // 2: parley.connector.v1.HostFrame.deliver:type_name -> parley.connector.v1.Delivery
+	13, // 3: parley.connector.v1.HostFrame.find:type_name -> parley.connector.v1.Find
 	7,  // 4: parley.connector.v1.HostFrame.close:type_name -> parley.connector.v1.Close
 	8,  // 5: parley.connector.v1.HostFrame.cancel:type_name -> parley.connector.v1.Cancel
 	9,  // 6: parley.connector.v1.HostFrame.ping:type_name -> parley.connector.v1.Ping
-	24, // 7: parley.connector.v1.HostFrame.answer:type_name -> parley.connector.v1.Answer
-	14, // 8: parley.connector.v1.ConnectorFrame.put:type_name -> parley.connector.v1.Inbound
-	15, // 9: parley.connector.v1.ConnectorFrame.signal:type_name -> parley.connector.v1.Typing
-	16, // 10: parley.connector.v1.ConnectorFrame.report:type_name -> parley.connector.v1.Report
-	17, // 11: parley.connector.v1.ConnectorFrame.accepts:type_name -> parley.connector.v1.Accepts
-	18, // 12: parley.connector.v1.ConnectorFrame.state_get:type_name -> parley.connector.v1.StateGet
-	19, // 13: parley.connector.v1.ConnectorFrame.state_put:type_name -> parley.connector.v1.StatePut
-	20, // 14: parley.connector.v1.ConnectorFrame.state_delete:type_name -> parley.connector.v1.StateDelete
-	21, // 15: parley.connector.v1.ConnectorFrame.state_list:type_name -> parley.connector.v1.StateList
-	22, // 16: parley.connector.v1.ConnectorFrame.media_store:type_name -> parley.connector.v1.MediaStore
-	23, // 17: parley.connector.v1.ConnectorFrame.media_open:type_name -> parley.connector.v1.MediaOpen
+	25, // 7: parley.connector.v1.HostFrame.answer:type_name -> parley.connector.v1.Answer
+	15, // 8: parley.connector.v1.ConnectorFrame.put:type_name -> parley.connector.v1.Inbound
+	16, // 9: parley.connector.v1.ConnectorFrame.signal:type_name -> parley.connector.v1.Typing
+	17, // 10: parley.connector.v1.ConnectorFrame.report:type_name -> parley.connector.v1.Report
+	18, // 11: parley.connector.v1.ConnectorFrame.accepts:type_name -> parley.connector.v1.Accepts
+	19, // 12: parley.connector.v1.ConnectorFrame.state_get:type_name -> parley.connector.v1.StateGet
+	20, // 13: parley.connector.v1.ConnectorFrame.state_put:type_name -> parley.connector.v1.StatePut
+	21, // 14: parley.connector.v1.ConnectorFrame.state_delete:type_name -> parley.connector.v1.StateDelete
+	22, // 15: parley.connector.v1.ConnectorFrame.state_list:type_name -> parley.connector.v1.StateList
+	23, // 16: parley.connector.v1.ConnectorFrame.media_store:type_name -> parley.connector.v1.MediaStore
+	24, // 17: parley.connector.v1.ConnectorFrame.media_open:type_name -> parley.connector.v1.MediaOpen
 	8,  // 18: parley.connector.v1.ConnectorFrame.cancel:type_name -> parley.connector.v1.Cancel
-	24, // 19: parley.connector.v1.ConnectorFrame.answer:type_name -> parley.connector.v1.Answer
-	30, // 20: parley.connector.v1.Delivery.sent:type_name -> google.protobuf.Timestamp
-	30, // 21: parley.connector.v1.Delivery.expires:type_name -> google.protobuf.Timestamp
-	10, // 22: parley.connector.v1.Delivery.content:type_name -> parley.connector.v1.Content
-	11, // 23: parley.connector.v1.Find.delivery:type_name -> parley.connector.v1.Delivery
-	30, // 24: parley.connector.v1.Find.first:type_name -> google.protobuf.Timestamp
-	30, // 25: parley.connector.v1.Inbound.sent:type_name -> google.protobuf.Timestamp
-	30, // 26: parley.connector.v1.Inbound.expires:type_name -> google.protobuf.Timestamp
-	10, // 27: parley.connector.v1.Inbound.content:type_name -> parley.connector.v1.Content
-	29, // 28: parley.connector.v1.Typing.refresh:type_name -> google.protobuf.Duration
-	30, // 29: parley.connector.v1.Report.time:type_name -> google.protobuf.Timestamp
-	10, // 30: parley.connector.v1.MediaOpen.content:type_name -> parley.connector.v1.Content
-	27, // 31: parley.connector.v1.Answer.error:type_name -> parley.connector.v1.Error
-	13, // 32: parley.connector.v1.Answer.receipt:type_name -> parley.connector.v1.Receipt
-	26, // 33: parley.connector.v1.Answer.entries:type_name -> parley.connector.v1.Entries
-	10, // 34: parley.connector.v1.Answer.content:type_name -> parley.connector.v1.Content
-	25, // 35: parley.connector.v1.Entries.entries:type_name -> parley.connector.v1.Entry
-	0,  // 36: parley.connector.v1.Error.code:type_name -> parley.connector.v1.Error.Code
-	1,  // 37: parley.connector.v1.Error.scope:type_name -> parley.connector.v1.Error.Scope
-	27, // 38: parley.connector.v1.Chunk.error:type_name -> parley.connector.v1.Error
-	2,  // 39: parley.connector.v1.Connector.Describe:input_type -> parley.connector.v1.DescribeRequest
-	4,  // 40: parley.connector.v1.Connector.Control:input_type -> parley.connector.v1.HostFrame
-	28, // 41: parley.connector.v1.Connector.Media:input_type -> parley.connector.v1.Chunk
-	3,  // 42: parley.connector.v1.Connector.Describe:output_type -> parley.connector.v1.Description
-	5,  // 43: parley.connector.v1.Connector.Control:output_type -> parley.connector.v1.ConnectorFrame
-	28, // 44: parley.connector.v1.Connector.Media:output_type -> parley.connector.v1.Chunk
-	42, // [42:45] is the sub-list for method output_type
-	39, // [39:42] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	25, // 19: parley.connector.v1.ConnectorFrame.answer:type_name -> parley.connector.v1.Answer
+	10, // 20: parley.connector.v1.File.content:type_name -> parley.connector.v1.Content
+	31, // 21: parley.connector.v1.Delivery.sent:type_name -> google.protobuf.Timestamp
+	31, // 22: parley.connector.v1.Delivery.expires:type_name -> google.protobuf.Timestamp
+	10, // 23: parley.connector.v1.Delivery.content:type_name -> parley.connector.v1.Content
+	11, // 24: parley.connector.v1.Delivery.files:type_name -> parley.connector.v1.File
+	12, // 25: parley.connector.v1.Find.delivery:type_name -> parley.connector.v1.Delivery
+	31, // 26: parley.connector.v1.Find.first:type_name -> google.protobuf.Timestamp
+	31, // 27: parley.connector.v1.Inbound.sent:type_name -> google.protobuf.Timestamp
+	31, // 28: parley.connector.v1.Inbound.expires:type_name -> google.protobuf.Timestamp
+	10, // 29: parley.connector.v1.Inbound.content:type_name -> parley.connector.v1.Content
+	11, // 30: parley.connector.v1.Inbound.files:type_name -> parley.connector.v1.File
+	30, // 31: parley.connector.v1.Typing.refresh:type_name -> google.protobuf.Duration
+	31, // 32: parley.connector.v1.Report.time:type_name -> google.protobuf.Timestamp
+	10, // 33: parley.connector.v1.MediaOpen.content:type_name -> parley.connector.v1.Content
+	28, // 34: parley.connector.v1.Answer.error:type_name -> parley.connector.v1.Error
+	14, // 35: parley.connector.v1.Answer.receipt:type_name -> parley.connector.v1.Receipt
+	27, // 36: parley.connector.v1.Answer.entries:type_name -> parley.connector.v1.Entries
+	10, // 37: parley.connector.v1.Answer.content:type_name -> parley.connector.v1.Content
+	26, // 38: parley.connector.v1.Entries.entries:type_name -> parley.connector.v1.Entry
+	0,  // 39: parley.connector.v1.Error.code:type_name -> parley.connector.v1.Error.Code
+	1,  // 40: parley.connector.v1.Error.scope:type_name -> parley.connector.v1.Error.Scope
+	28, // 41: parley.connector.v1.Chunk.error:type_name -> parley.connector.v1.Error
+	2,  // 42: parley.connector.v1.Connector.Describe:input_type -> parley.connector.v1.DescribeRequest
+	4,  // 43: parley.connector.v1.Connector.Control:input_type -> parley.connector.v1.HostFrame
+	29, // 44: parley.connector.v1.Connector.Media:input_type -> parley.connector.v1.Chunk
+	3,  // 45: parley.connector.v1.Connector.Describe:output_type -> parley.connector.v1.Description
+	5,  // 46: parley.connector.v1.Connector.Control:output_type -> parley.connector.v1.ConnectorFrame
+	29, // 47: parley.connector.v1.Connector.Media:output_type -> parley.connector.v1.Chunk
+	45, // [45:48] is the sub-list for method output_type
+	42, // [42:45] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_connector_proto_init() }
@@ -2827,7 +2923,7 @@ func file_connector_proto_init() {
 		(*ConnectorFrame_Cancel)(nil),
 		(*ConnectorFrame_Answer)(nil),
 	}
-	file_connector_proto_msgTypes[22].OneofWrappers = []any{
+	file_connector_proto_msgTypes[23].OneofWrappers = []any{
 		(*Answer_Receipt)(nil),
 		(*Answer_NotSent)(nil),
 		(*Answer_EventId)(nil),
@@ -2841,7 +2937,7 @@ func file_connector_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_connector_proto_rawDesc), len(file_connector_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

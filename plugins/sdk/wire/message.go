@@ -31,7 +31,7 @@ func FromDelivery(d event.Delivery) *Delivery {
 		Mode: text(d.Mode), Correspondent: text(d.Correspondent), Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
 		Title: text(d.Title), Language: text(d.Language), Sent: Stamp(d.Sent), Expires: Stamp(d.Expires),
 		Wants: texts(d.Wants), State: text(d.State), Active: d.Active, Automatic: d.Automatic, Mark: text(d.Mark), MessageId: text(d.MessageID), Attempt: number(d.Attempt),
-		Content: FromContent(d.Content),
+		Files: fromFiles(d.Files), Links: text(d.Links), Content: FromContent(d.Content),
 	}
 }
 
@@ -47,7 +47,7 @@ func ToDelivery(m *Delivery) event.Delivery {
 		InReplyTo: m.GetInReplyTo(), Title: m.GetTitle(), Language: m.GetLanguage(),
 		Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
 		State: event.State(m.GetState()), Active: m.GetActive(), Automatic: m.GetAutomatic(), Mark: m.GetMark(), MessageID: m.GetMessageId(), Attempt: int(m.GetAttempt()),
-		Content: ToContent(m.GetContent()),
+		Files: toFiles(m.GetFiles()), Links: m.GetLinks(), Content: ToContent(m.GetContent()),
 	}
 }
 
@@ -58,7 +58,8 @@ func FromInbound(in event.Inbound) *Inbound {
 		Recipient: text(in.Recipient), Thread: text(in.Thread), InReplyTo: text(in.InReplyTo),
 		Title: text(in.Title), Language: text(in.Language), Sent: Stamp(in.Sent), Expires: Stamp(in.Expires),
 		Wants: texts(in.Wants), State: text(in.State), Automatic: in.Automatic,
-		Traceparent: text(in.Traceparent), Original: text(in.Original), Mark: text(in.Mark), Content: FromContent(in.Content),
+		Traceparent: text(in.Traceparent), Original: text(in.Original), Mark: text(in.Mark),
+		Files: fromFiles(in.Files), Content: FromContent(in.Content),
 	}
 }
 
@@ -73,6 +74,7 @@ func ToInbound(m *Inbound) event.Inbound {
 			Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
 			State: event.State(m.GetState()), Automatic: m.GetAutomatic(),
 			Traceparent: m.GetTraceparent(), Original: m.GetOriginal(), Mark: m.GetMark(),
+			Files: toFiles(m.GetFiles()),
 		},
 		Content: ToContent(m.GetContent()),
 	}
@@ -80,6 +82,20 @@ func ToInbound(m *Inbound) event.Inbound {
 		in.Kind = event.KindMessage
 	}
 	return in
+}
+
+func fromFiles(list []event.File) (out []*File) {
+	for _, f := range list {
+		out = append(out, &File{Name: text(f.Name), Content: FromContent(f.Content)})
+	}
+	return out
+}
+
+func toFiles(list []*File) (out []event.File) {
+	for _, f := range list {
+		out = append(out, event.File{Name: f.GetName(), Content: ToContent(f.GetContent())})
+	}
+	return out
 }
 
 // FromContent returns the wire form of c.

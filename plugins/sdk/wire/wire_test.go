@@ -24,7 +24,8 @@ func TestADeliveryIsTheSameOnTheOtherSide(t *testing.T) {
 		ID: "o1", Kind: event.KindStatus, Target: "test:room", From: "sip:a@b", FromName: "Ann", Sender: "sip:c@d", SenderName: "Cy",
 		Recipient: "sip:e@f", Mode: event.ModeDesk, Correspondent: "sip:g@h", Conversation: "c1", Anchor: "a1", InReplyTo: "r1", Title: "t", Language: "de",
 		Sent: time.Unix(1, 5).UTC(), Expires: time.Unix(2, 0).UTC(), Wants: []event.State{event.Delivered, event.Failed},
-		State: event.Failed, MessageID: "34jk", Active: true, Automatic: true, Mark: "m;1;", Attempt: 3,
+		State: event.Failed, MessageID: "34jk", Active: true, Automatic: true, Mark: "m;1;", Attempt: 3, Links: "https://b.example/f/x",
+		Files:   []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Ref: "r", SHA256: "s", Size: 7}}},
 		Content: event.Content{MediaType: "text/plain", Data: []byte("x"), Ref: "r", SHA256: "s", Size: 7},
 	}
 	if got := wire.ToDelivery(through(t, wire.FromDelivery(want))); !reflect.DeepEqual(got, want) {
@@ -39,6 +40,7 @@ func TestAnInboundIsTheSameOnTheOtherSide(t *testing.T) {
 			Kind: event.KindReact, Sender: "test:u/bob", SenderName: "Bob", Recipient: "test:room", Thread: "t1", InReplyTo: "n0",
 			Title: "t", Language: "en", Sent: time.Unix(1, 0).UTC(), Expires: time.Unix(2, 0).UTC(), Wants: []event.State{event.Displayed},
 			State: event.Displayed, Automatic: true, NativeID: "n1", Original: "media-1", Mark: "m;4;", Traceparent: "00-1-2-01",
+			Files: []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Ref: "r", SHA256: "s", Size: 7}}},
 		},
 		Content: event.Content{MediaType: "text/plain", Data: []byte("x")},
 	}
