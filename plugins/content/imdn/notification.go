@@ -2,13 +2,13 @@ package imdn
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
+
+	"parley.im/plugins/content/internal/xmltree"
 )
 
 // Kind is what a notification is about.
@@ -52,11 +52,8 @@ type Notification struct {
 	Status    Status
 }
 
-// Limits of what Parse takes.
-const (
-	MaxSize  = 16 << 10 // bytes
-	maxDepth = 8
-)
+// MaxSize is the largest document that Parse reads.
+const MaxSize = 16 << 10 // bytes
 
 const namespace = "urn:ietf:params:xml:ns:imdn"
 
@@ -65,95 +62,55 @@ func Parse(data []byte) (n Notification, err error) {
 	if len(data) > MaxSize {
 		return n, fmt.Errorf("imdn: %d bytes; at most %d are read", len(data), MaxSize)
 	}
-	r := reader{}
-	if err := r.read(xml.NewDecoder(bytes.NewReader(data))); err != nil {
+	root, err := xmltree.Parse(data)
+	if err != nil {
 		return n, fmt.Errorf("imdn: %w", err)
 	}
+	if root.Name != "imdn" || root.Space != namespace {
+		return n, fmt.Errorf("imdn: element %.40q is not imdn", root.Name)
+	}
+	for _, e := range root.Children {
+		if e.Space != namespace {
+			continue // an extension
+		}
+		if err := n.read(e); err != nil {
+			return n, err
+		}
+	}
 	switch {
-	case r.n.MessageID == "" || len(r.n.MessageID) > MaxID:
+	case n.MessageID == "" || len(n.MessageID) > MaxID:
 		return n, errors.New("imdn: no message-id")
-	case r.n.Kind == "" || r.n.Status == "":
+	case n.Kind == "":
 		return n, errors.New("imdn: no status")
 	}
-	return r.n, nil
+	return n, nil
 }
 
-// A reader walks through a document.
-type reader struct {
-	n    Notification
-	path []string
-	text strings.Builder
-}
-
-func (r *reader) read(d *xml.Decoder) error {
-	began := false
-	for {
-		t, err := d.Token()
-		if errors.Is(err, io.EOF) && began {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		switch t := t.(type) {
-		case xml.Directive:
-			return errors.New("a document type is not taken")
-		case xml.StartElement:
-			if err := r.open(t.Name, began); err != nil {
-				return err
-			}
-			began = true
-		case xml.EndElement:
-			if err := r.close(); err != nil {
-				return err
-			}
-		case xml.CharData:
-			if len(r.path) > 0 {
-				r.text.Write(t)
-			}
-		}
-	}
-}
-
-func (r *reader) open(name xml.Name, began bool) error {
-	switch {
-	case len(r.path) == 0 && (began || name.Local != "imdn" || name.Space != namespace):
-		return fmt.Errorf("element %q is not imdn", name.Local)
-	case len(r.path) == maxDepth:
-		return fmt.Errorf("more than %d elements in one another", maxDepth)
-	}
-	if name.Space != namespace {
-		name.Local = "" // an extension
-	}
-	r.path = append(r.path, name.Local)
-	r.text.Reset()
-	return nil
-}
-
-// close takes in the element that ends.
-func (r *reader) close() error {
-	path := strings.Join(r.path[1:], "/")
-	r.path = r.path[:len(r.path)-1]
-	text := strings.TrimSpace(r.text.String())
-	r.text.Reset()
-	switch path {
+// read takes in an element of the notification.
+func (n *Notification) read(e *xmltree.Element) error {
+	switch e.Name {
 	case "message-id":
-		r.n.MessageID = text
+		n.MessageID = e.Text
 	case "datetime":
-		r.n.DateTime, _ = time.Parse(time.RFC3339Nano, text) // many clients are careless; nothing hangs on it
+		n.DateTime, _ = time.Parse(time.RFC3339Nano, e.Text) // many clients are careless; nothing hangs on it
 	case "recipient-uri":
-		r.n.Recipient = text
+		n.Recipient = e.Text
 	case "original-recipient-uri":
-		r.n.Original = text
+		n.Original = e.Text
 	}
-	kind, status, ok := strings.Cut(path, "-notification/status/")
-	if !ok || !slices.Contains(statuses[Kind(kind)], Status(status)) {
+	kind, about := strings.CutSuffix(e.Name, "-notification")
+	if !about {
 		return nil
 	}
-	if r.n.Kind != "" {
-		return errors.New("more than one status")
+	for _, status := range e.Child("status").Children {
+		if status.Space != namespace || !slices.Contains(statuses[Kind(kind)], Status(status.Name)) {
+			continue
+		}
+		if n.Kind != "" {
+			return errors.New("imdn: more than one status")
+		}
+		n.Kind, n.Status = Kind(kind), Status(status.Name)
 	}
-	r.n.Kind, r.n.Status = Kind(kind), Status(status)
 	return nil
 }
 
@@ -162,12 +119,9 @@ func (n Notification) XML() []byte {
 	var b bytes.Buffer
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<imdn xmlns="` + namespace + `">`)
 	element := func(name, text string) {
-		if text == "" {
-			return
+		if text != "" {
+			b.WriteString("<" + name + ">" + xmltree.Escape(text) + "</" + name + ">")
 		}
-		b.WriteString("<" + name + ">")
-		_ = xml.EscapeText(&b, []byte(text)) // into memory
-		b.WriteString("</" + name + ">")
 	}
 	element("message-id", n.MessageID)
 	element("datetime", n.DateTime.UTC().Format(time.RFC3339))

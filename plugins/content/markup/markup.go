@@ -27,14 +27,17 @@ import (
 // A Form is a way to write formatted text.
 type Form string
 
-// The forms. All are UTF-8 with lines that end in "\n".
+// The forms, by their media types. All are UTF-8 with lines that end in "\n".
 const (
 	Plain    Form = "text/plain"
-	Markdown Form = "text/markdown"          // CommonMark, with GitHub's strikethrough, tables and bare links
-	HTML     Form = "text/html"              // a document or a fragment is read; a fragment of the tags in the package's allowed set is written
-	Slack    Form = "slack.mrkdwn"           // the text of a Slack message, with &, < and > escaped
-	Matrix   Form = "org.matrix.custom.html" // the formatted_body of a Matrix message
+	Markdown Form = "text/markdown"         // CommonMark, with GitHub's strikethrough, tables and bare links
+	HTML     Form = "text/html"             // a document or a fragment is read; a fragment of the tags in the package's allowed set is written
+	Slack    Form = "text/vnd.slack.mrkdwn" // the text of a Slack message, with &, < and > escaped
+	Matrix   Form = "text/vnd.matrix.html"  // the formatted_body of a Matrix message: org.matrix.custom.html
 )
+
+// Known tells whether f is one of the forms.
+func (f Form) Known() bool { return writers[f] != nil }
 
 const (
 	// MaxSize is the largest source that is read, in bytes.

@@ -71,6 +71,21 @@ func resolve(nodes []Node, show func(id, text string) (string, bool)) {
 	}
 }
 
+// Join returns one document of several, each of which begins on a line of its
+// own. Their nodes are shared.
+func Join(docs ...*Doc) *Doc {
+	if len(docs) == 1 {
+		return docs[0]
+	}
+	all := &Doc{}
+	for _, d := range docs {
+		all.Blocks = append(all.Blocks, d.Blocks...)
+		all.Losses.Add(d.Losses...)
+		all.size += d.size
+	}
+	return all
+}
+
 // words returns what nodes say, without any format.
 func words(nodes []Node) string {
 	var b strings.Builder

@@ -68,6 +68,15 @@ func Parts(text string, budget int) ([]string, error) {
 	return parts, nil
 }
 
+// First returns the first of the parts that Parts would return, "" if the
+// budget is too small.
+func First(text string, budget int) string {
+	if len(text) <= budget {
+		return text
+	}
+	return text[:cut(text, budget)]
+}
+
 // cut returns how many bytes of a text that is too long the next part has, 0
 // when not even one character fits.
 func cut(text string, budget int) int {

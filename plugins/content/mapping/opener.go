@@ -1,0 +1,162 @@
+package mapping
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"mime"
+	"strconv"
+	"strings"
+
+	"github.com/emersion/go-vcard"
+
+	"parley.im/plugins/content"
+	"parley.im/plugins/content/internal/xmltree"
+	"parley.im/plugins/content/sms"
+	"parley.im/plugins/content/transfer"
+)
+
+const transferType = transfer.MediaType
+
+// An opening is what people are shown of a part that is no text itself.
+type opening struct {
+	words  string
+	whole  bool // the part is worth having as a file, too
+	losses content.Losses
+}
+
+// What the openers can lose.
+const (
+	ContactAsText  content.Loss = "contact as text"
+	LocationAsText content.Loss = "location as text"
+)
+
+// opener returns what makes words of parts of a type, nil if nothing does. One
+// that fails leaves the part a file.
+func opener(kind string) func(part) (opening, error) {
+	switch kind {
+	case sms.MediaType:
+		return shortMessage
+	case transferType:
+		return transferred
+	case "message/external-body":
+		return external
+	case "text/vcard", "text/x-vcard", "text/directory":
+		return contact
+	case "application/pidf+xml", "application/vnd.gsma.rcspushlocation+xml", "application/geo+xml":
+		return location
+	}
+	return nil
+}
+
+func shortMessage(p part) (opening, error) {
+	m, err := sms.Parse(p.body)
+	if err != nil {
+		return opening{}, err
+	}
+	if m.Kind != sms.Submit && m.Kind != sms.Deliver {
+		return opening{}, errors.New("no message, but an answer to one")
+	}
+	words := m.Text
+	if m.Part.Of > 1 {
+		words = fmt.Sprintf("(%d/%d) %s", m.Part.Number, m.Part.Of, words)
+	}
+	return opening{words: words, losses: m.Losses}, nil
+}
+
+// transferred reads where files of an RCS device can be fetched.
+func transferred(p part) (opening, error) {
+	list, err := transfer.Parse(p.body)
+	if err != nil {
+		return opening{}, err
+	}
+	var lines []string
+	for _, f := range list {
+		line := fmt.Sprintf("%s (%s, %s): %s", fileName(f.Name, f.MediaType), bare(f.MediaType), amount(f.Size), f.URL)
+		if !f.Until.IsZero() {
+			line += " until " + f.Until.Format("2006-01-02 15:04 MST")
+		}
+		lines = append(lines, line)
+	}
+	return opening{words: strings.Join(lines, "\n")}, nil
+}
+
+// external reads a reference by URL (RFC 2017) to a body elsewhere. Those of
+// other kinds name what nobody here can reach.
+func external(p part) (opening, error) {
+	_, params, err := mime.ParseMediaType(p.mediaType)
+	if err != nil || !strings.EqualFold(params["access-type"], "url") || params["url"] == "" {
+		return opening{}, errors.New("no reference by URL")
+	}
+	at := strings.Join(strings.Fields(params["url"]), "") // section 3: spaces are there to fold lines
+	about, _, _ := bytes.Cut(p.body, []byte("\n\n"))
+	kind := "file"
+	for line := range strings.SplitSeq(string(about), "\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "content-type") {
+			kind = bare(value)
+		}
+	}
+	return opening{words: kind + ": " + at}, nil
+}
+
+// contact reads a vCard (RFC 6350): who it is and how to reach them.
+func contact(p part) (opening, error) {
+	if bare(p.mediaType) == "text/directory" && !strings.Contains(strings.ToLower(p.mediaType), "vcard") {
+		return opening{}, errors.New("no vCard")
+	}
+	card, err := vcard.NewDecoder(bytes.NewReader(p.body)).Decode()
+	if err != nil {
+		return opening{}, err
+	}
+	name := card.PreferredValue(vcard.FieldFormattedName)
+	if n := card.Name(); name == "" && n != nil {
+		name = strings.TrimSpace(n.GivenName + " " + n.FamilyName)
+	}
+	if name == "" {
+		return opening{}, errors.New("nobody is named")
+	}
+	lines := []string{"Contact: " + name}
+	for _, f := range []struct{ field, label string }{
+		{vcard.FieldOrganization, "Organization"}, {vcard.FieldTitle, "Title"}, {vcard.FieldTelephone, "Telephone"},
+		{vcard.FieldEmail, "Mail"}, {vcard.FieldIMPP, "Chat"}, {vcard.FieldURL, "Web"},
+	} {
+		for _, v := range card.Values(f.field) {
+			if v = strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(v, ";", ", "), "tel:")); v != "" && len(lines) < 20 {
+				lines = append(lines, f.label+": "+v)
+			}
+		}
+	}
+	return opening{words: strings.Join(lines, "\n"), whole: true, losses: content.Losses{ContactAsText}}, nil
+}
+
+// location reads where somebody is: the latitude and longitude of gml:pos (RFC
+// 5491, section 5.2.1), which RCS uses, too.
+func location(p part) (opening, error) {
+	root, err := xmltree.Parse(p.body)
+	if err != nil {
+		return opening{}, err
+	}
+	pos := root.Find("pos")
+	if pos == nil {
+		return opening{}, errors.New("no position")
+	}
+	numbers := strings.Fields(pos.Text)
+	if len(numbers) < 2 {
+		return opening{}, errors.New("no position")
+	}
+	lat, err1 := strconv.ParseFloat(numbers[0], 64)
+	lon, err2 := strconv.ParseFloat(numbers[1], 64)
+	if err := errors.Join(err1, err2); err != nil || !(lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180) {
+		return opening{}, errors.Join(err, errors.New("a position that is none"))
+	}
+	words := "Location: "
+	if push := root.Find("rcspushlocation"); push != nil && push.Attr["label"] != "" {
+		words += push.Attr["label"] + ", "
+	}
+	return opening{
+		words:  fmt.Sprintf("%s%[2]s,%[3]s\nhttps://www.openstreetmap.org/?mlat=%[2]s&mlon=%[3]s", words, number(lat), number(lon)),
+		losses: content.Losses{LocationAsText},
+	}, nil
+}
+
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

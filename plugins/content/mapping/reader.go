@@ -1,0 +1,331 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/content"
+	"parley.im/plugins/content/cpim"
+	"parley.im/plugins/content/imdn"
+	"parley.im/plugins/content/markup"
+	"parley.im/plugins/content/sms"
+)
+
+// A part is one MIME body.
+type part struct {
+	mediaType   string
+	header      textproto.MIMEHeader
+	body        []byte
+	path        string // "0" is the whole body, "0.2" the second part of it
+	depth       int
+	disposition string // inline, attachment or ""
+	name        string // that its sender gave it
+}
+
+// A file is what is no text, and the part of the message that it is.
+type file struct {
+	event.File
+	path string
+}
+
+// A reader takes a message apart.
+type reader struct {
+	rich   bool // the target shows formats
+	texts  []passage
+	files  []file
+	losses content.Losses
+	parts  int
+	keep   string // path of a part that is wanted as it is: see Part
+	kept   *part
+}
+
+// readable tells whether bodies of a type are opened.
+func readable(kind string) bool {
+	switch kind {
+	case cpim.MediaType, sms.MediaType, "message/external-body", transferType:
+		return true
+	}
+	return strings.HasPrefix(kind, "multipart/") || isText(kind) || opener(kind) != nil
+}
+
+// isText tells of types that people read as they are. An unknown kind of text
+// is plain text (RFC 2046, section 4.1.4).
+func isText(kind string) bool {
+	switch kind {
+	case "text/calendar", "text/csv", "text/vcard", "text/x-vcard", "text/directory", "text/rtf", "text/css", "text/javascript", "text/xml":
+		return false
+	}
+	return strings.HasPrefix(kind, "text/")
+}
+
+func encrypted(kind string) bool {
+	switch kind {
+	case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted":
+		return true
+	}
+	return false
+}
+
+// message reads the body of m, and its files behind it.
+func (r *reader) message(m Message) error {
+	err := r.part(part{mediaType: m.MediaType, body: m.Data, path: "0"}, m.Content)
+	for i, f := range m.Files {
+		r.files = append(r.files, file{event.File{Name: fileName(f.Name, f.MediaType), Content: f.Content}, "f" + strconv.Itoa(i+1)})
+	}
+	return err
+}
+
+// part reads one part; c is where its body is if that is not in p.
+func (r *reader) part(p part, c event.Content) error {
+	if r.parts++; r.parts > MaxParts || p.depth > MaxDepth {
+		r.losses.Add(TooDeep)
+		return nil
+	}
+	if r.keep == p.path {
+		r.kept = &p
+	}
+	kind := bare(p.mediaType)
+	switch {
+	case c.Ref != "":
+		r.file(p, c)
+	case encrypted(kind):
+		return ErrEncrypted
+	case p.disposition == "attachment" && p.depth > 0:
+		r.file(p, bodyOf(p))
+	case kind == "multipart/alternative":
+		return r.alternative(p)
+	case kind == "multipart/signed":
+		return r.signed(p)
+	case strings.HasPrefix(kind, "multipart/"):
+		return r.mixed(p)
+	case kind == cpim.MediaType:
+		return r.wrapped(p)
+	case kind == imdn.MediaType, kind == "application/im-iscomposing+xml":
+		// nobody reads it
+	case opener(kind) != nil:
+		return r.opened(p, opener(kind))
+	case isText(kind):
+		r.text(p)
+	default:
+		r.file(p, bodyOf(p))
+	}
+	return nil
+}
+
+// bodyOf is a part's own body as content.
+func bodyOf(p part) event.Content { return event.Content{MediaType: p.mediaType, Data: p.body} }
+
+// text reads words. More than can be read is a file.
+func (r *reader) text(p part) {
+	t, err := readPassage(p.mediaType, p.body)
+	if err != nil {
+		r.file(p, bodyOf(p))
+		return
+	}
+	r.losses.Add(t.losses...)
+	if !t.empty() {
+		r.texts = append(r.texts, t)
+	}
+}
+
+// words adds text that a part stands for.
+func (r *reader) words(s string) {
+	if t := (passage{form: markup.Plain, src: s}); !t.empty() {
+		r.texts = append(r.texts, t)
+	}
+}
+
+func (r *reader) file(p part, c event.Content) {
+	c.MediaType = sniffed(p.mediaType, c.Data)
+	r.files = append(r.files, file{event.File{Name: fileName(p.name, c.MediaType), Content: c}, p.path})
+}
+
+// opened reads a part of which an opener makes words.
+func (r *reader) opened(p part, open func(part) (opening, error)) error {
+	o, err := open(p)
+	if err != nil {
+		r.file(p, bodyOf(p))
+		return nil
+	}
+	r.losses.Add(o.losses...)
+	r.words(o.words)
+	if o.whole {
+		r.file(p, bodyOf(p))
+	}
+	return nil
+}
+
+// mixed reads parts one after the other: multipart/mixed, related, whose other
+// parts are files, and those of kinds that nobody knows (RFC 2046, section
+// 5.1.3).
+func (r *reader) mixed(p part) error {
+	for _, c := range r.children(p) {
+		if err := r.part(c, event.Content{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signed reads what was signed. The signature is of use only to whoever gets
+// the whole body.
+func (r *reader) signed(p part) error {
+	parts := r.children(p)
+	r.losses.Add(SignatureRemoved)
+	if len(parts) == 0 {
+		return nil
+	}
+	return r.part(parts[0], event.Content{})
+}
+
+// wrapped reads the content of a CPIM message.
+func (r *reader) wrapped(p part) error {
+	m, err := cpim.Parse(p.body)
+	if err != nil {
+		r.file(p, bodyOf(p))
+		return nil
+	}
+	h := textproto.MIMEHeader{}
+	for _, f := range m.MIME {
+		h.Add(f.Name, f.Value)
+	}
+	return r.part(r.child(p, h, m.Body, 1), event.Content{})
+}
+
+// alternative reads the best of several forms of the same: the last one that
+// can be shown (RFC 2046, section 5.1.4), and plain text where no format is
+// shown. Files that hang on the others are not lost.
+func (r *reader) alternative(p part) error {
+	parts := r.children(p)
+	best := -1
+	for i, c := range parts {
+		if r.shows(c) && (best < 0 || r.rich || !isPlain(parts[best]) || isPlain(c)) {
+			best = i
+		}
+	}
+	if best < 0 && len(parts) > 0 {
+		best = len(parts) - 1
+	}
+	for i, c := range parts {
+		if i == best {
+			if err := r.part(c, event.Content{}); err != nil {
+				return err
+			}
+			continue
+		}
+		other := reader{rich: r.rich, parts: r.parts, keep: r.keep}
+		if strings.HasPrefix(bare(c.mediaType), "multipart/") && other.part(c, event.Content{}) == nil {
+			r.files = append(r.files, other.files...)
+		}
+		r.parts = other.parts
+		if other.kept != nil {
+			r.kept = other.kept
+		}
+	}
+	return nil
+}
+
+// shows tells whether a form of a message is text with words in it.
+func (r *reader) shows(c part) bool {
+	other := reader{rich: r.rich, parts: r.parts}
+	return !encrypted(bare(c.mediaType)) && other.part(c, event.Content{}) == nil && len(other.texts) > 0
+}
+
+func isPlain(p part) bool { return bare(p.mediaType) == "text/plain" }
+
+// children returns the parts of a multipart body. Of a broken one they are what
+// could be read; without a boundary the body is a file.
+func (r *reader) children(p part) (list []part) {
+	_, params, err := mime.ParseMediaType(p.mediaType)
+	if err != nil || params["boundary"] == "" {
+		r.losses.Add(Broken)
+		r.file(p, bodyOf(p))
+		return nil
+	}
+	m := multipart.NewReader(bytes.NewReader(p.body), params["boundary"])
+	for {
+		c, err := m.NextRawPart()
+		if err != nil {
+			if !errors.Is(err, io.EOF) || len(list) == 0 {
+				r.losses.Add(Broken)
+			}
+			if len(list) == 0 {
+				r.file(p, bodyOf(p))
+			}
+			return list
+		}
+		if len(list)+r.parts >= MaxParts {
+			r.losses.Add(TooDeep)
+			r.file(p, bodyOf(p))
+			return list
+		}
+		body, err := io.ReadAll(c)
+		list = append(list, r.child(p, c.Header, body, len(list)+1))
+		if err != nil { // it ends without its boundary
+			r.losses.Add(Broken)
+			return list
+		}
+	}
+}
+
+// child makes a part of a part.
+func (r *reader) child(of part, h textproto.MIMEHeader, body []byte, number int) part {
+	c := part{
+		mediaType: h.Get("Content-Type"), header: h, path: of.path + "." + strconv.Itoa(number), depth: of.depth + 1,
+	}
+	var err error
+	if c.body, err = decode(h.Get("Content-Transfer-Encoding"), body); err != nil {
+		r.losses.Add(Broken)
+	}
+	_, typed, _ := mime.ParseMediaType(c.mediaType)
+	disposition, params, _ := mime.ParseMediaType(h.Get("Content-Disposition"))
+	c.disposition, c.name = disposition, params["filename"]
+	if c.name == "" {
+		c.name = typed["name"]
+	}
+	if name, err := new(mime.WordDecoder).DecodeHeader(c.name); err == nil {
+		c.name = name
+	}
+	return c
+}
+
+// decode undoes a transfer encoding (RFC 2045, section 6), as far as the bytes
+// let it.
+func decode(encoding string, body []byte) ([]byte, error) {
+	var from io.Reader
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "base64":
+		from = base64.NewDecoder(base64.StdEncoding, &base64Only{bytes.NewReader(body)})
+	case "quoted-printable":
+		from = quotedprintable.NewReader(bytes.NewReader(body))
+	default:
+		return body, nil
+	}
+	return io.ReadAll(from)
+}
+
+// base64Only leaves out what is not of the alphabet, as RFC 2045 asks.
+type base64Only struct{ *bytes.Reader }
+
+func (b *base64Only) Read(out []byte) (n int, err error) {
+	for n < len(out) {
+		c, err := b.ReadByte()
+		if err != nil {
+			return n, err
+		}
+		if c == '+' || c == '/' || c == '=' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+			out[n] = c
+			n++
+		}
+	}
+	return n, nil
+}

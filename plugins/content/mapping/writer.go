@@ -1,0 +1,104 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/content"
+	"parley.im/plugins/content/markup"
+	"parley.im/plugins/content/split"
+)
+
+// A writer puts a message together in the form that its target takes.
+type writer struct {
+	Message
+	taker       Taker
+	losses      content.Losses
+	plain, rich markup.Form
+}
+
+// write fills in the message.
+func (w *writer) write(texts []passage, files []file) error {
+	for _, f := range files {
+		if line := w.file(f); line != "" {
+			texts = append(texts, passage{form: markup.Plain, src: line})
+		}
+	}
+	form := w.plain
+	for _, t := range texts {
+		if t.form != markup.Plain && w.rich != "" {
+			form = w.rich
+		}
+	}
+	return w.text(texts, form)
+}
+
+// file takes a file along, or returns the words that stand for it.
+func (w *writer) file(f file) string {
+	size := max(f.Size, int64(len(f.Data)))
+	if w.taker.MaxFile > 0 && size <= w.taker.MaxFile {
+		w.Files = append(w.Files, f.File)
+		return ""
+	}
+	if at := link(w.Links, f.path, f.Name); at != "" {
+		w.losses.Add(FileAsLink)
+		return mention(f.File) + ": " + at
+	}
+	w.losses.Add(FileNotPassed)
+	return "[file not passed on: " + mention(f.File) + "]"
+}
+
+// text writes the body, in a plainer form or shortened when it is too large.
+func (w *writer) text(texts []passage, form markup.Form) error {
+	most := w.taker.MaxBytes
+	if most == 0 || most > maxText {
+		most = maxText
+	}
+	out, losses, err := written(texts, form)
+	if err == nil && int64(len(out)) > most && form != w.plain {
+		form = w.plain
+		out, losses, err = written(texts, form)
+	}
+	if errors.Is(err, markup.ErrTooLarge) || err == nil && int64(len(out)) > most {
+		out, err = w.short(texts, form, int(most))
+	}
+	if err != nil {
+		return err
+	}
+	w.losses.Add(losses...)
+	w.MediaType, w.Data = string(form)+";charset=utf-8", []byte(out)
+	return nil
+}
+
+// wholeText is the path of a text that is too long for its target.
+const wholeText = "text"
+
+// short returns the beginning of a text, and where the whole of it is.
+func (w *writer) short(texts []passage, form markup.Form, most int) (string, error) {
+	whole, _, err := written(texts, markup.Plain)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrSize, err)
+	}
+	f := file{event.File{Name: "message.txt", Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(whole)}}, wholeText}
+	note := "…\n\n[This is the beginning. The whole text: message.txt]"
+	switch at := link(w.Links, f.path, f.Name); {
+	case w.taker.MaxFile >= int64(len(whole)):
+		w.Files = append([]event.File{f.File}, w.Files...)
+	case at != "":
+		note = "…\n\n[This is the beginning. The whole text: " + at + " ]"
+	default:
+		return "", fmt.Errorf("%w: a text of %d bytes; at most %d are taken here", ErrSize, len(whole), most)
+	}
+	w.losses.Add(TextShortened)
+	// Escapes make some texts longer: what is left is halved until it fits.
+	for room := most - len(note); room > 0; room /= 2 {
+		begin := passage{form: markup.Plain, src: strings.TrimRight(split.First(whole, room), " \n") + note}
+		out, _, err := written([]passage{begin}, form)
+		if err != nil || len(out) <= most {
+			return out, err
+		}
+	}
+	return "", fmt.Errorf("%w: at most %d bytes are taken here", ErrSize, most)
+}
