@@ -17,6 +17,7 @@ import (
 	"parley.im/core/config"
 	"parley.im/core/deliver"
 	"parley.im/core/plughost"
+	"parley.im/plugins/content/mapping"
 	"parley.im/plugins/sdk"
 )
 
@@ -31,6 +32,7 @@ type connector struct {
 	config  config.Plugin
 	process *plughost.Connector
 	stage   *deliver.Stage
+	refuse  func() []string // files that are not passed on
 
 	stopProcess, stopStage func() // each waits for the end; set once they run
 
@@ -51,7 +53,7 @@ func (c *connector) describe() sdk.Description {
 func (c *connector) abilities() deliver.Abilities {
 	d := c.describe()
 	return deliver.Abilities{
-		Kinds: d.Kinds, Types: d.Types, MaxBytes: int64(d.MaxBytes),
+		Kinds: d.Kinds, Taker: mapping.Taker{Types: d.Types, MaxBytes: int64(d.MaxBytes), MaxFile: d.MaxFile, Refuse: c.refuse()},
 		Outstanding: cmp.Or(c.config.Pace.Outstanding, d.Gate.Outstanding), Every: cmp.Or(c.config.Pace.Every, d.Gate.Every), Find: d.Find,
 	}
 }
@@ -114,13 +116,13 @@ func (h *Host) newConnector(ctx context.Context, name string, conf *config.Confi
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{name: name, config: p}
+	c := &connector{name: name, config: p, refuse: func() []string { return h.now().config.Files.Refuse }}
 	c.process = plughost.New(plughost.Config{
 		Name: name, Command: pluginCommand(p, h.Executable), SHA256: p.SHA256, Settings: p.Settings,
 		Dir:       filepath.Dir(conf.File),
 		SocketDir: h.sockets, Log: h.Log,
 		Places: func(schemes []string) []event.Address { return places(conf.Routes, name, schemes) },
-	}, &backend{h: h, c: c, state: stateBucket{state}, media: mediaStore{h.bus.Media()}})
+	}, &backend{h: h, c: c, state: stateBucket{state}, media: mediaStore{h.bus.Media(), func() int64 { return h.now().config.Files.Max }}})
 	c.stage = h.newStage(name, c.process, c.abilities)
 	c.process.OnUp(c.stage.WakeAll)
 	return c, nil

@@ -10,7 +10,7 @@ import (
 )
 
 func TestThePaceOfTheFileStandsOverTheConnectors(t *testing.T) {
-	c := &connector{process: &plughost.Connector{}, last: sdk.Description{Gate: sdk.Gate{Outstanding: 4, Every: time.Second}}}
+	c := &connector{process: &plughost.Connector{}, refuse: func() []string { return nil }, last: sdk.Description{Gate: sdk.Gate{Outstanding: 4, Every: time.Second}}}
 	if a := c.abilities(); a.Outstanding != 4 || a.Every != time.Second {
 		t.Errorf("as the connector says: %+v", a)
 	}

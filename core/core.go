@@ -62,6 +62,7 @@ type Host struct {
 	trimmed    tally         // events removed from the streams
 	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
+	linkKey    []byte        // of the links to files
 	signals    chan struct{} // a place for each signal that is being passed on
 	started    time.Time
 }
@@ -159,6 +160,9 @@ func (h *Host) openStores(ctx context.Context) (k kept, err error) {
 	if k.nonce, err = secret(ctx, b, "nonce"); err != nil {
 		return k, err
 	}
+	if h.linkKey, err = secret(ctx, b, "links"); err != nil {
+		return k, err
+	}
 	talks, err := h.bus.Bucket(ctx, "conversations")
 	if err != nil {
 		return k, err
@@ -239,7 +243,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 
 func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abilities) *deliver.Stage {
 	return deliver.New(deliver.Config{
-		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Log: h.Log,
+		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Links: h.linkBase, Log: h.Log,
 		Token: func(target event.Address) string { return h.tokens.Target(name, target) },
 		Trace: func(o event.Outbound) func(error) {
 			span, _ := h.tracer.Start(o.Traceparent, tracing.Send, name, "messaging.message.id", o.ID, "parley.inbound", o.Inbound)

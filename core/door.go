@@ -21,6 +21,7 @@ func (h *Host) wireDoor() error {
 	h.door.Public(h.public)
 	h.door.Pages(h.pages)
 	h.door.Health(h.live, h.fit)
+	h.door.Files(h.file)
 	registry, err := h.metrics()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"parley.im/core/deliver"
 	"parley.im/core/route"
 	"parley.im/core/sipedge"
+	"parley.im/plugins/content/mapping"
 )
 
 func edgeConfig(c *config.Config, k kept, log *slog.Logger) sipedge.Config {
@@ -173,15 +174,17 @@ func (e edgeHost) Check(ctx context.Context, in event.Inbound) error {
 	return err
 }
 
-// checkType returns an error if no target of a decision takes content of a type.
+// checkType returns an error if no target of a decision can be shown content
+// of a type.
 func (h *Host) checkType(d route.Decision, mediaType string) error {
 	var accept []string
+	linked := h.linked()
 	for _, t := range d.Targets {
 		a := h.abilities(t.Connector)
-		if a.Takes(mediaType) {
+		if mapping.Check(mediaType, a.Taker, linked) == nil {
 			return nil
 		}
-		accept = append(accept, a.Types...)
+		accept = append(accept, a.Accept(linked)...)
 	}
 	if len(d.Targets) == 0 {
 		return nil

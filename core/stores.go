@@ -55,11 +55,35 @@ func stateError(err error) error {
 }
 
 // mediaStore is the contract's Media on the bus.
-type mediaStore struct{ m *bus.Media }
+type mediaStore struct {
+	m    *bus.Media
+	most func() int64 // bytes that one body may have
+}
 
+// Store keeps nothing of what is too large.
 func (s mediaStore) Store(ctx context.Context, mediaType string, r io.Reader) (event.Content, error) {
-	c, err := s.m.Store(ctx, mediaType, r)
+	most := s.most()
+	c, err := s.m.Store(ctx, mediaType, &limited{r, most})
+	if errors.Is(err, errLarge) {
+		return c, event.Permanent(fmt.Errorf("%w; files.max allows %d bytes", errLarge, most))
+	}
 	return c, stateError(err)
+}
+
+var errLarge = errors.New("the file is too large")
+
+// limited reads at most a number of bytes, and fails when there are more.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left+1)])
+	if l.left -= int64(n); l.left < 0 {
+		return 0, errLarge
+	}
+	return n, err
 }
 
 func (s mediaStore) Open(ctx context.Context, c event.Content) (io.ReadCloser, error) {

@@ -37,6 +37,7 @@ func (r *reader) check() {
 	r.checkAliases()
 	r.checkDNS()
 	r.checkTracing()
+	r.checkFiles()
 	for _, name := range slices.Sorted(maps.Keys(r.c.Plugins)) {
 		r.checkPlugin("plugins."+name, r.c.Plugins[name])
 	}
@@ -53,6 +54,27 @@ func (r *reader) checkTracing() {
 	u, err := url.Parse(t.OTLP)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" {
 		r.problem("tracing.otlp", "%q; give the gRPC address of a collector, such as \"http://127.0.0.1:4317\"", t.OTLP)
+	}
+}
+
+func (r *reader) checkFiles() {
+	f := r.c.Files
+	if f.Links != "" {
+		u, err := url.Parse(f.Links)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			r.problem("files.links", "%q; give where others reach the HTTP door, such as \"https://chat.example.com\"", f.Links)
+		}
+	}
+	if f.Expire < time.Minute || f.Expire > r.c.Bus.Retention.Age {
+		r.problem("files.expire", "%s; give a minute at least, and not more than bus.retention.age (%s): then the files are gone", f.Expire, r.c.Bus.Retention.Age)
+	}
+	if f.Max < 1<<20 || f.Max > 1<<30 {
+		r.problem("files.max", "%d bytes; give 1MiB to 1GiB", f.Max)
+	}
+	for _, s := range f.Refuse {
+		if kind, sub, ok := strings.Cut(s, "/"); !strings.HasPrefix(s, ".") && (!ok || kind == "" || sub == "") {
+			r.problem("files.refuse", "%q; give the ending of names, such as \".exe\", or a MIME type", s)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	Bus     Bus
 	SIP     SIP
 	HTTP    HTTP
+	Files   Files
 	Tracing Tracing
 	Plugins map[string]Plugin // by instance name
 	Routes  []Route
@@ -110,6 +111,14 @@ type HTTP struct {
 	Password Secret
 }
 
+// Files is the [files] table: what comes beside the text of messages.
+type Files struct {
+	Links  string        // URL by which others reach the HTTP door; empty: no links to files
+	Expire time.Duration // how long a link works
+	Max    int64         // largest file in bytes
+	Refuse []string      // endings of names (".exe") and MIME types that are not passed on
+}
+
 // Tracing is the [tracing] table.
 type Tracing struct {
 	OTLP   string  // URL of a collector's gRPC; empty: no spans
@@ -187,6 +196,7 @@ func Default() *Config {
 			Limits:  defaultLimits(),
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:8025"},
+		Files:   Files{Expire: 7 * day, Max: 25 << 20, Refuse: []string{}},
 		Plugins: map[string]Plugin{},
 	}
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
-	"slices"
-	"strings"
 	"sync"
 
 	"parley.im/bus"
@@ -18,9 +15,9 @@ import (
 func (s *Stage) attempt(ctx context.Context, l *lane, it item, able Abilities) (event.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Policy.Timeout)
 	defer cancel()
-	d := it.Delivery()
-	if err := able.take(d); err != nil {
-		return event.Receipt{}, event.Permanent(err)
+	d, losses, err := s.mapped(ctx, it, able)
+	if err != nil {
+		return event.Receipt{}, err
 	}
 	if err := s.mark.cover(ctx, it.seq); err != nil {
 		return event.Receipt{}, ours("write the attempt mark", err)
@@ -45,6 +42,7 @@ func (s *Stage) attempt(ctx context.Context, l *lane, it item, able Abilities) (
 		l.note(err)
 		return event.Receipt{}, err
 	}
+	r.Losses = append(losses, r.Losses...)
 	return r, s.anchor(ctx, d, r)
 }
 
@@ -160,45 +158,6 @@ func (s *Stage) anchor(ctx context.Context, d event.Delivery, r event.Receipt) e
 		s.Log.Warn("thread anchor not kept: answers may not find their way", "message", d.ID, "err", err)
 	}
 	return nil
-}
-
-// take says why d can't be handed over, or returns nil.
-func (a Abilities) take(d event.Delivery) error {
-	size := max(d.Size, int64(len(d.Data)))
-	switch {
-	case !slices.Contains(a.Kinds, d.Kind):
-		return fmt.Errorf("messages of kind %q are not taken here", d.Kind)
-	case a.MaxBytes > 0 && size > a.MaxBytes:
-		return fmt.Errorf("body of %d bytes; at most %d are taken here", size, a.MaxBytes)
-	case !a.Takes(d.MediaType):
-		return fmt.Errorf("content of type %q is not taken here, only %s", bare(d.MediaType), strings.Join(a.Types, ", "))
-	}
-	return nil
-}
-
-// Takes tells whether content of a MIME type is taken.
-func (a Abilities) Takes(mediaType string) bool {
-	return len(a.Types) == 0 || slices.ContainsFunc(a.Types, func(p string) bool { return typeMatches(p, mediaType) })
-}
-
-func typeMatches(pattern, mediaType string) bool {
-	t := bare(mediaType)
-	group, any := strings.CutSuffix(pattern, "*")
-	return pattern == "*/*" || t == pattern || any && strings.HasPrefix(t, group)
-}
-
-// bare returns a MIME type without its parameters; one without a type is plain
-// text (RFC 2045, section 5.2).
-func bare(mediaType string) string {
-	if mediaType == "" {
-		return "text/plain"
-	}
-	t, _, err := mime.ParseMediaType(mediaType)
-	if err != nil && t == "" {
-		t, _, _ = strings.Cut(strings.ToLower(mediaType), ";")
-		return strings.TrimSpace(t)
-	}
-	return t
 }
 
 // A mark is written ahead of the sequences that are attempted, in steps. After

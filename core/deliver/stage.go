@@ -11,6 +11,7 @@ import (
 
 	"parley.im/bus"
 	"parley.im/bus/event"
+	"parley.im/plugins/content/mapping"
 )
 
 // A Sink hands deliveries to one connector, or to the SIP edge. See
@@ -22,9 +23,8 @@ type Sink interface {
 
 // Abilities is what a sink can do at present.
 type Abilities struct {
-	Kinds       []event.Kind
-	Types       []string      // MIME types, "text/*" and "*/*" understood; empty means any
-	MaxBytes    int64         // largest body; 0 means no limit
+	Kinds []event.Kind
+	mapping.Taker
 	Outstanding int           // deliveries at once to one target; 0 means no limit
 	Every       time.Duration // least time between two deliveries to one target
 	Find        bool          // Find works
@@ -94,6 +94,9 @@ type Config struct {
 	Token     func(target event.Address) string // names a target in keys, without personal data
 	Policy    Policy
 	Log       *slog.Logger
+	// Links, if given, returns the address below which the parts of a message,
+	// which has a place in the log, can be fetched for a while; "" for nowhere.
+	Links func(o event.Outbound, seq uint64) string
 	// Trace, if given, is told of each attempt, and by what it returns of its
 	// end.
 	Trace func(o event.Outbound) (end func(error))

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -370,9 +371,9 @@ func TestOutcomesThatEndAMessage(t *testing.T) {
 		{"the connector does not take the kind", nil, func(o *event.Outbound) { o.Kind = event.KindEdit }, event.ReasonPermanent,
 			`messages of kind "edit" are not taken here`},
 		{"the connector does not take the type", nil, func(o *event.Outbound) { o.MediaType = "video/mp4; x=1" }, event.ReasonPermanent,
-			`content of type "video/mp4" is not taken here, only text/*`},
-		{"the body is too large", nil, func(o *event.Outbound) { o.Data = make([]byte, 101) }, event.ReasonPermanent,
-			"body of 101 bytes; at most 100 are taken here"},
+			"the message can't be shown there: its type is not taken here: video/mp4; here only text/plain"},
+		{"the body is too large", nil, func(o *event.Outbound) { o.Data = bytes.Repeat([]byte("x"), 101) }, event.ReasonPermanent,
+			"the message can't be shown there: it is too large: a text of 101 bytes; at most 100 are taken here"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFar(func(d event.Delivery, _ int) error {
@@ -383,7 +384,7 @@ func TestOutcomesThatEndAMessage(t *testing.T) {
 			})
 			b := newBench(t, f, func(b *bench) {
 				b.policy.Attempts = 3
-				b.able.Types, b.able.MaxBytes = []string{"text/*"}, 100
+				b.able.Types, b.able.MaxBytes = []string{"text/plain"}, 100
 			})
 			change := tc.change
 			if change == nil {

@@ -209,7 +209,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer d.active.Done()
 	var verdict verdict
-	if !d.isPublic(r) {
+	if !d.isPublic(r) && !isFile(r) {
 		verdict = d.guard.check(r)
 	}
 	if r.URL.Path == "/healthz" {

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/emersion/go-message"
 	"github.com/emersion/go-message/mail"
 
 	"parley.im/bus/event"
@@ -21,6 +22,9 @@ const loopHeader = "X-Parley-Loop"
 
 // maxWords bounds what becomes part of a header, in bytes.
 const maxWords = 200
+
+// A wording is what a mail says, in plain text and, if it has formats, as HTML.
+type wording struct{ text, html string }
 
 // outgoing is a mail and its envelope.
 type outgoing struct {
@@ -34,7 +38,7 @@ type outgoing struct {
 }
 
 // message makes the mail that a message becomes.
-func (n names) message(d event.Delivery, text string) (outgoing, error) {
+func (n names) message(d event.Delivery, said wording) (outgoing, error) {
 	m, h, err := n.begin(d)
 	if err != nil {
 		return m, err
@@ -60,7 +64,7 @@ func (n names) message(d event.Delivery, text string) (outgoing, error) {
 	for _, s := range d.Wants {
 		m.delivered = m.delivered || s == event.Delivered
 	}
-	m.data, err = finish(h, text)
+	m.data, err = finish(h, said)
 	return m, err
 }
 
@@ -201,9 +205,15 @@ func encoding(body string) string {
 	return "7bit"
 }
 
-// finish writes the mail.
-func finish(h *mail.Header, text string) ([]byte, error) {
-	body := plain(text)
+// finish writes the mail. One with formats has two forms (RFC 2046, section
+// 5.1.4), the plain one first.
+func finish(h *mail.Header, said wording) ([]byte, error) {
+	body := plain(said.text)
+	if said.html != "" {
+		return several(h, "multipart/alternative", nil, []piece{
+			{"text/plain; charset=utf-8", encoding(body), body}, {"text/html; charset=utf-8", "quoted-printable", page(said.html)},
+		})
+	}
 	h.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
 	h.Set("Content-Transfer-Encoding", encoding(body))
 	h.Set("Received", h.Get("Received")) // the trace stands above all else
@@ -219,6 +229,51 @@ func finish(h *mail.Header, text string) ([]byte, error) {
 		return nil, fmt.Errorf("write mail: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// page makes a document of a fragment.
+func page(fragment string) string {
+	return plain("<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head><body>\n" + fragment + "\n</body></html>\n")
+}
+
+// A piece is one part of a mail.
+type piece struct{ kind, transfer, body string }
+
+// several writes a mail of several parts.
+func several(h *mail.Header, kind string, params map[string]string, pieces []piece) ([]byte, error) {
+	h.SetContentType(kind, params)
+	h.Set("Received", h.Get("Received")) // the trace stands above all else
+	var b bytes.Buffer
+	w, err := message.CreateWriter(&b, h.Header)
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	for _, p := range pieces {
+		if err := part(w, p); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func part(w *message.Writer, piece piece) error {
+	var h message.Header
+	h.Set("Content-Transfer-Encoding", piece.transfer)
+	h.Set("Content-Type", piece.kind)
+	p, err := w.CreatePart(h)
+	if err != nil {
+		return fmt.Errorf("write part: %w", err)
+	}
+	if _, err := io.WriteString(p, piece.body); err != nil {
+		return fmt.Errorf("write part: %w", err)
+	}
+	if err := p.Close(); err != nil {
+		return fmt.Errorf("write part: %w", err)
+	}
+	return nil
 }
 
 // readMessageID returns the first message id in s without its brackets, "" if

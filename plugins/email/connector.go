@@ -50,7 +50,7 @@ func (c *connector) Describe() sdk.Description {
 		Version:  "1",
 		Schemes:  []string{"mailto"},
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
-		Types:    []string{"text/plain"},
+		Types:    []string{"text/html", "text/plain"},
 		MaxBytes: maxText,
 		Gate:     sdk.Gate{Outstanding: maxLinks},
 		States:   []event.State{event.Failed},

@@ -2,32 +2,29 @@ package email
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"strings"
 
-	"golang.org/x/net/html/charset"
-
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
+	"parley.im/plugins/sdk"
 )
 
 // Deliver hands a message to the submission server as one mail. It returns
 // when that server has taken responsibility for it.
 func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
-	make, ok := map[event.Kind]func(event.Delivery, string) (outgoing, error){
+	make, ok := map[event.Kind]func(event.Delivery, wording) (outgoing, error){
 		event.KindMessage: c.names.message,
 		event.KindStatus:  c.names.notice,
 	}[d.Kind]
 	if !ok || d.Kind == event.KindStatus && d.State != event.Failed {
 		return event.Receipt{}, event.Permanent(fmt.Errorf("mail can't say %s %s", d.Kind, d.State))
 	}
-	text, err := c.text(ctx, d.Content)
+	said, err := c.words(ctx, d.Content)
 	if err != nil {
 		return event.Receipt{}, err
 	}
-	m, err := make(d, text)
+	m, err := make(d, said)
 	if err != nil {
 		return event.Receipt{}, event.Permanent(fmt.Errorf("write to %s: %w", d.Target, err))
 	}
@@ -42,52 +39,21 @@ func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receip
 	return r, nil
 }
 
-// text reads a body. What can't be read now has certainly not been sent.
-func (c *connector) text(ctx context.Context, body event.Content) (string, error) {
-	kind, params, err := mime.ParseMediaType(body.MediaType)
-	if err != nil && body.MediaType != "" || err == nil && !strings.HasPrefix(kind, "text/") {
-		return "", event.Permanent(fmt.Errorf("mail takes text only, not %q", body.MediaType))
-	}
-	if body.Size > maxText || len(body.Data) > maxText {
-		return "", event.Permanent(fmt.Errorf("the message is larger than %d bytes", maxText))
-	}
-	data := body.Data
-	if body.Ref != "" {
-		if data, err = c.fetch(ctx, body); err != nil {
-			return "", event.Retry(event.ScopeMessage, 0, err)
-		}
-	}
-	if label := params["charset"]; label != "" && !strings.EqualFold(label, "utf-8") {
-		return decoded(label, data), nil
-	}
-	return string(data), nil
-}
-
-func (c *connector) fetch(ctx context.Context, body event.Content) ([]byte, error) {
-	r, err := c.host.Media().Open(ctx, body)
+// words reads a body: its words, and their form as HTML if they have one.
+func (c *connector) words(ctx context.Context, body event.Content) (w wording, err error) {
+	data, err := sdk.Body(ctx, c.host.Media(), body, maxText)
 	if err != nil {
-		return nil, fmt.Errorf("open body: %w", err)
+		return w, err
 	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxText+1))
-	if err == nil && len(data) > maxText {
-		err = errors.New("it is larger than was said")
+	if kind, _, _ := strings.Cut(body.MediaType, ";"); kind != "text/html" {
+		return wording{text: string(data)}, nil
 	}
+	doc, err := markup.Read(string(data), markup.HTML)
 	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
+		return w, event.Permanent(err)
 	}
-	return data, nil
-}
-
-// decoded reads text of a charset, as it is if nobody knows that charset.
-func decoded(label string, data []byte) string {
-	enc, _ := charset.Lookup(label)
-	if enc == nil {
-		return string(data)
+	if w.text, err = doc.Write(markup.Plain); err == nil {
+		w.html, err = doc.Write(markup.HTML)
 	}
-	out, err := enc.NewDecoder().Bytes(data)
-	if err != nil {
-		return string(data)
-	}
-	return string(out)
+	return w, err
 }

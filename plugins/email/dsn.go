@@ -1,15 +1,10 @@
 package email
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"mime"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-message"
-	"github.com/emersion/go-message/mail"
 
 	"parley.im/bus/event"
 )
@@ -17,7 +12,7 @@ import (
 // notice makes the delivery status notification (RFC 3464) that tells somebody
 // that a mail of theirs failed. It is never answered and never comes back (RFC
 // 3834, section 5; RFC 5321, section 4.5.5).
-func (n names) notice(d event.Delivery, text string) (outgoing, error) {
+func (n names) notice(d event.Delivery, said wording) (outgoing, error) {
 	m, h, err := n.begin(d)
 	if err != nil {
 		return m, err
@@ -31,7 +26,12 @@ func (n names) notice(d event.Delivery, text string) (outgoing, error) {
 	h.SetSubject("Not delivered")
 	h.Set("Auto-Submitted", "auto-replied")
 	n.thread(h, root, d.InReplyTo)
-	m.data, err = report(h, explained(d, text), n.deliveryStatus(d, text))
+	// RFC 6522, section 3. The mail that it is about is named by In-Reply-To and
+	// not returned.
+	body := plain(explained(d, said.text))
+	m.data, err = several(h, "multipart/report", map[string]string{"report-type": "delivery-status"}, []piece{
+		{"text/plain; charset=utf-8", encoding(body), body}, {"message/delivery-status", "7bit", n.deliveryStatus(d, said.text)},
+	})
 	return m, err
 }
 
@@ -121,44 +121,4 @@ func typed(addr string) string {
 		fmt.Fprintf(&b, `\x{%02X}`, r)
 	}
 	return "utf-8; " + b.String()
-}
-
-// report writes a mail of two parts (RFC 6522, section 3). The mail that it is
-// about is named by In-Reply-To and not returned.
-func report(h *mail.Header, text, status string) ([]byte, error) {
-	h.SetContentType("multipart/report", map[string]string{"report-type": "delivery-status"})
-	h.Set("Received", h.Get("Received")) // the trace stands above all else
-	var b bytes.Buffer
-	w, err := message.CreateWriter(&b, h.Header)
-	if err != nil {
-		return nil, fmt.Errorf("write report: %w", err)
-	}
-	body := plain(text)
-	if err := part(w, encoding(body), "text/plain; charset=utf-8", body); err != nil {
-		return nil, err
-	}
-	if err := part(w, "7bit", "message/delivery-status", status); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("write report: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-func part(w *message.Writer, transfer, kind, body string) error {
-	var h message.Header
-	h.Set("Content-Transfer-Encoding", transfer)
-	h.Set("Content-Type", kind)
-	p, err := w.CreatePart(h)
-	if err != nil {
-		return fmt.Errorf("write part: %w", err)
-	}
-	if _, err := io.WriteString(p, body); err != nil {
-		return fmt.Errorf("write part: %w", err)
-	}
-	if err := p.Close(); err != nil {
-		return fmt.Errorf("write part: %w", err)
-	}
-	return nil
 }

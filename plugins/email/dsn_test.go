@@ -154,7 +154,7 @@ func TestWhomAReportIsAbout(t *testing.T) {
 			if tc.change != nil {
 				tc.change(&d)
 			}
-			m, err := ourNames().notice(d, tc.text)
+			m, err := ourNames().notice(d, wording{text: tc.text})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func TestAnotherBridgeReadsOurReport(t *testing.T) {
 	text := "mailto:carol@example.org: 550 5.7.1 nicht für dich"
 	d := failed(text)
 	d.Sender = "mailto:carol@example.org"
-	m, err := names{local: "parley", host: "other.test"}.notice(d, text)
+	m, err := names{local: "parley", host: "other.test"}.notice(d, wording{text: text})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func FuzzNotice(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, sender, reply, anchor string) {
 		d := failed(text)
 		d.Sender, d.InReplyTo, d.Anchor = event.Address(sender), reply, anchor
-		m, err := ourNames().notice(d, text)
+		m, err := ourNames().notice(d, wording{text: text})
 		if err != nil {
 			t.Fatal(err)
 		}

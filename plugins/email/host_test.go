@@ -119,7 +119,7 @@ func hello(text string) event.Delivery {
 func (w *world) sent(d event.Delivery) (event.Receipt, mailtest.Mail) {
 	w.t.Helper()
 	before := len(w.relay.Mails())
-	r, err := w.Deliver(w.t.Context(), d)
+	r, err := sdktest.Deliver(w.t.Context(), w.connector, d)
 	if err != nil {
 		w.t.Fatalf("deliver: %v", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/html/charset"
+
+	"parley.im/plugins/content/text"
 )
 
 // maxReceived is how many servers a mail may have passed (RFC 5321, section
@@ -180,5 +182,6 @@ func toUTF8(s string) string {
 	if d := strings.ToValidUTF8(s, ""); d == s {
 		return s
 	}
-	return decoded("windows-1252", []byte(s))
+	words, _ := text.Decode([]byte(s), "windows-1252")
+	return words
 }

@@ -548,7 +548,7 @@ func TestReportsSettleTheirDelivery(t *testing.T) {
 func TestThePlusAddressOfAMailbox(t *testing.T) {
 	n := names{local: "our.bridge", host: "mail.example"}
 	d := hello("hi")
-	m, err := n.message(d, "hi")
+	m, err := n.message(d, wording{text: "hi"})
 	if err != nil {
 		t.Fatal(err)
 	}

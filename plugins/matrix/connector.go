@@ -28,6 +28,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
 	"parley.im/plugins/sdk"
 )
 
@@ -60,7 +61,7 @@ func (c *connector) Describe() sdk.Description {
 		Version:  "1",
 		Schemes:  []string{Network},
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus, event.KindTyping},
-		Types:    []string{"text/plain", "text/*"},
+		Types:    []string{string(markup.Matrix), "text/plain"},
 		MaxBytes: maxText,
 		HTTP:     true,
 		Find:     true,

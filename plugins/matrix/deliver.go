@@ -80,7 +80,7 @@ type post struct {
 
 // compose makes the content of a message.
 func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error) {
-	words, err := text(ctx, c.host.Media(), d.Content)
+	words, html, err := text(ctx, c.host.Media(), d.Content)
 	if err != nil {
 		return post{}, err
 	}
@@ -92,6 +92,13 @@ func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error)
 		"msgtype": kind, "body": words, outboundKey: d.ID,
 		"m.mentions": map[string]any{}, // what looks like "@room" calls nobody
 	}}
+	if html != "" {
+		m.content["format"], m.content["formatted_body"] = "org.matrix.custom.html", html
+	}
+	if size(m.content) > maxContent {
+		delete(m.content, "format")
+		delete(m.content, "formatted_body")
+	}
 	if n := size(m.content); n > maxContent {
 		return post{}, event.Permanent(fmt.Errorf("the message would make an event of more than %d bytes; Matrix allows 65536 with all around it", n))
 	}

@@ -140,7 +140,7 @@ const alice = "@_parley_sip_alice_example.com:hs.org"
 // deliver delivers and expects that to go well.
 func (b *bridge) deliver(d event.Delivery) event.Receipt {
 	b.t.Helper()
-	r, err := b.Deliver(b.t.Context(), d)
+	r, err := sdktest.Deliver(b.t.Context(), b.connector, d)
 	if err != nil {
 		b.t.Fatalf("deliver %s: %v", d.ID, err)
 	}

@@ -31,7 +31,7 @@ func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.
 		err := c.api.call(ctx, as, http.MethodPost, []any{"v3", "rooms", at, "receipt", "m.read", about}, nil, struct{}{}, nil)
 		return event.Receipt{State: event.Delivered}, unsent("send the receipt", err)
 	case event.Failed:
-		words, err := text(ctx, c.host.Media(), d.Content)
+		words, _, err := text(ctx, c.host.Media(), d.Content)
 		if err != nil {
 			return event.Receipt{}, err
 		}

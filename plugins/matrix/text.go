@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
-	"io"
-	"mime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
 	"parley.im/plugins/sdk"
 )
 
@@ -24,52 +23,22 @@ const maxText = 59000
 // homeserver adds.
 const maxContent = 61000
 
-// text reads a body as text that is harmless to show. What it cannot read it
-// refuses for good.
-func text(ctx context.Context, media sdk.Media, body event.Content) (string, error) {
-	kind, params, err := mime.ParseMediaType(body.MediaType)
-	if err != nil && body.MediaType != "" || err == nil && !strings.HasPrefix(kind, "text/") {
-		return "", event.Permanent(fmt.Errorf("only text goes to Matrix, not %q", body.MediaType))
-	}
-	data := body.Data
-	if body.Ref != "" {
-		if data, err = fetch(ctx, media, body); err != nil {
-			return "", err
-		}
-	}
-	if len(data) > maxText {
-		return "", event.Permanent(fmt.Errorf("the message has %d bytes; a Matrix event holds %d", len(data), maxText))
-	}
-	switch strings.ToLower(params["charset"]) {
-	case "iso-8859-1", "latin1":
-		data = latin1(data)
-	}
-	return clean(string(data), true), nil
-}
-
-func fetch(ctx context.Context, media sdk.Media, body event.Content) ([]byte, error) {
-	if body.Size > maxText {
-		return nil, event.Permanent(fmt.Errorf("the message has %d bytes; a Matrix event holds %d", body.Size, maxText))
-	}
-	r, err := media.Open(ctx, body)
+// text returns the words of a body, and their form as HTML of Matrix if they
+// have one.
+func text(ctx context.Context, media sdk.Media, body event.Content) (words, html string, err error) {
+	data, err := sdk.Body(ctx, media, body, maxText)
 	if err != nil {
-		return nil, event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
+		return "", "", err
 	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if kind, _, _ := strings.Cut(body.MediaType, ";"); markup.Form(kind) != markup.Matrix {
+		return markup.Defuse(clean(string(data), true)), "", nil
+	}
+	doc, err := markup.Read(string(data), markup.Matrix)
 	if err != nil {
-		return nil, event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
+		return "", "", event.Permanent(err)
 	}
-	return data, nil
-}
-
-// latin1 writes ISO 8859-1 as UTF-8: its bytes are the first code points.
-func latin1(data []byte) []byte {
-	out := make([]rune, len(data))
-	for i, b := range data {
-		out[i] = rune(b)
-	}
-	return []byte(string(out))
+	words, err = doc.Write(markup.Plain)
+	return markup.Defuse(words), string(data), err
 }
 
 // clean makes hostile text harmless: valid UTF-8 and no controls, of which

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
 	"parley.im/plugins/sdk"
 )
 
@@ -57,7 +58,7 @@ func (c *connector) Describe() sdk.Description {
 		Version:  "1",
 		Schemes:  []string{Network},
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
-		Types:    []string{"text/plain", "text/*"},
+		Types:    []string{string(markup.Slack)},
 		MaxBytes: maxText,
 		Gate:     sdk.Gate{Outstanding: 1, Every: pace},
 		HTTP:     true,

@@ -25,7 +25,7 @@ type post struct {
 	id     string // the delivery's
 	at     spot   // channel, and the thread it stands in if ts is given
 	author string // whose name it bears; empty: the app's own
-	text   string
+	text   string // as mrkdwn
 	mark   string // Delivery.Mark
 }
 
@@ -45,7 +45,7 @@ func (c *connector) message(ctx context.Context, d event.Delivery) (event.Receip
 		return event.Receipt{}, err
 	}
 	if title := oneLine(d.Title); title != "" {
-		text = title + "\n" + text
+		text = escape(title) + "\n" + text
 	}
 	at, err := c.place(ctx, d)
 	if err != nil {
@@ -156,12 +156,12 @@ func lacksNames(err error) bool {
 
 // send makes the request. https://docs.slack.dev/reference/methods/chat.postMessage
 func (c *connector) send(ctx context.Context, p post, customize bool) (ts string, err error) {
-	text := escape(p.text)
+	text := p.text
 	if p.author != "" && !customize {
 		text = escape(p.author) + ": " + text
 	}
 	options := []slack.MsgOption{
-		slack.MsgOptionText(text, false), slack.MsgOptionDisableMarkdown(),
+		slack.MsgOptionText(text, false),
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl(),
 		slack.MsgOptionMetadata(p.metadata()),
 	}

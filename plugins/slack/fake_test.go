@@ -115,7 +115,7 @@ func from(id string, target event.Address, mode event.Mode, text string) event.D
 
 func (p *inProcess) deliver(d event.Delivery) event.Receipt {
 	p.t.Helper()
-	r, err := p.c.Deliver(p.t.Context(), d)
+	r, err := sdktest.Deliver(p.t.Context(), p.c, d)
 	if err != nil {
 		p.t.Fatalf("deliver %s: %v", d.ID, err)
 	}

@@ -242,7 +242,7 @@ func (c *connector) refused(ctx context.Context, h heard, why error) {
 	if h.ThreadTS != "" {
 		at.ts = string(h.ThreadTS)
 	}
-	err := c.tell(ctx, post{id: "hint/" + h.spot().String(), at: at, text: hint(why, c.set.SIPDomain)})
+	err := c.tell(ctx, post{id: "hint/" + h.spot().String(), at: at, text: escape(hint(why, c.set.SIPDomain))})
 	if err != nil {
 		c.log.Warn("slack: the author could not be told that a message was not taken", "native", h.spot().String(), "err", err)
 	}

@@ -2,58 +2,30 @@ package slack
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"mime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/net/html/charset"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
 )
 
 const (
-	maxText     = 38_000 // bytes of a body that is taken
-	maxSlack    = 40_000 // characters that Slack takes, escapes counted
+	maxText     = 38_000 // bytes of a body that is taken; Slack takes 40,000 characters
 	maxUsername = 80     // bytes
 )
 
-// words is the text of a message from outside.
+// words is the text of a message from outside, as mrkdwn.
 func words(ctx context.Context, m sdk.Media, c event.Content) (string, error) {
-	data := c.Data
-	if c.Ref != "" {
-		r, err := m.Open(ctx, c)
-		if err != nil {
-			return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
-		}
-		defer r.Close()
-		if data, err = io.ReadAll(io.LimitReader(r, maxText+1)); err != nil {
-			return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("read the body: %w", err))
-		}
+	data, err := sdk.Body(ctx, m, c, maxText)
+	if err != nil {
+		return "", err
 	}
-	text := strings.TrimRight(clean(decode(c.MediaType, data)), "\n")
+	text := strings.TrimRight(string(data), "\n")
 	if strings.TrimSpace(text) == "" {
 		text = "(empty message)"
 	}
-	if len(data) > maxText || utf8.RuneCountInString(escape(text)) > maxSlack {
-		return "", event.Permanent(&refusal{code: "msg_too_long"})
-	}
 	return text, nil
-}
-
-// decode reads text in the charset that its type names; in one that nobody
-// knows, as it is.
-func decode(mediaType string, data []byte) string {
-	_, params, _ := mime.ParseMediaType(mediaType)
-	if enc, name := charset.Lookup(params["charset"]); enc != nil && name != "utf-8" {
-		if text, err := enc.NewDecoder().Bytes(data); err == nil {
-			return string(text)
-		}
-	}
-	return string(data)
 }
 
 // clean drops what is not text: controls, and marks that turn the direction

@@ -34,6 +34,10 @@ const Network = "web"
 // maxText is the longest message in bytes, either way.
 const maxText = 32 << 10
 
+// maxMessage is the most that a message takes in State, in bytes, with what is
+// yet to be noted in it.
+const maxMessage = 60 << 10
+
 // New returns the connector, to be given to sdk.Serve. Nothing runs before
 // Open.
 func New() sdk.Connector { return &connector{} }
@@ -56,7 +60,7 @@ func (c *connector) Describe() sdk.Description {
 		Version:  "1",
 		Schemes:  []string{Network},
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
-		Types:    []string{"text/plain", "text/*"},
+		Types:    []string{"text/html", "text/plain"},
 		MaxBytes: maxText,
 		HTTP:     true,
 		Find:     true,

@@ -3,12 +3,12 @@ package web
 import (
 	"context"
 	"fmt"
-	"io"
-	"mime"
 	"strings"
 	"time"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
+	"parley.im/plugins/sdk"
 )
 
 // Deliver keeps a message and shows it to the open pages, or changes the mark
@@ -68,7 +68,7 @@ func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event
 	if err != nil {
 		return event.Receipt{}, err
 	}
-	text, err := c.text(ctx, d.Content)
+	text, html, err := c.read(ctx, d.Content)
 	if err != nil {
 		return event.Receipt{}, err
 	}
@@ -84,7 +84,7 @@ func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event
 		c.hub.finish(rev, nil)
 		return receipt(d), err
 	}
-	m := incoming(d, text)
+	m := incoming(d, text, html)
 	m.Conv, m.Seq = place.Conv, place.Seq
 	return receipt(d), c.store.add(ctx, m, rev)
 }
@@ -113,10 +113,10 @@ func (c *connector) place(ctx context.Context, d event.Delivery) (conv, person s
 }
 
 // incoming is the message that d becomes.
-func incoming(d event.Delivery, text string) *message {
+func incoming(d event.Delivery, text, html string) *message {
 	m := &message{
 		Time: time.Now().UnixMilli(), From: d.Sender, Name: d.SenderName, Thread: d.Anchor, Anchor: anchor(d),
-		Title: d.Title, Automatic: d.Automatic, Delivery: d.ID, Text: text,
+		Title: d.Title, Automatic: d.Automatic, Delivery: d.ID, Text: text, HTML: html,
 	}
 	if m.From == "" {
 		m.From = d.From
@@ -127,51 +127,29 @@ func incoming(d event.Delivery, text string) *message {
 	m.From = event.Address(short(clean(string(m.From), false), event.MaxAddress))
 	m.Name = short(clean(m.Name, false), 128)
 	m.Title = short(clean(m.Title, false), 512)
+	if len(m.encode()) > maxMessage {
+		m.HTML = "" // its words are there
+	}
 	return m
 }
 
-// text reads a body as text that is harmless to show.
-func (c *connector) text(ctx context.Context, body event.Content) (string, error) {
-	kind, params, err := mime.ParseMediaType(body.MediaType)
-	if err != nil && body.MediaType != "" || err == nil && !strings.HasPrefix(kind, "text/") {
-		return "", event.Permanent(fmt.Errorf("the web chat shows text only, not %q", body.MediaType))
-	}
-	data := body.Data
-	if body.Ref != "" {
-		if data, err = c.fetch(ctx, body); err != nil {
-			return "", err
-		}
-	}
-	if len(data) > maxText {
-		return "", event.Permanent(fmt.Errorf("the message is larger than %d bytes", maxText))
-	}
-	switch strings.ToLower(params["charset"]) {
-	case "iso-8859-1", "latin1":
-		data = latin1(data)
-	}
-	return short(clean(string(data), true), maxText), nil
-}
-
-func (c *connector) fetch(ctx context.Context, body event.Content) ([]byte, error) {
-	r, err := c.host.Media().Open(ctx, body)
+// read returns the words of a body, and its form as HTML if it has one.
+func (c *connector) read(ctx context.Context, body event.Content) (text, html string, err error) {
+	data, err := sdk.Body(ctx, c.host.Media(), body, maxText)
 	if err != nil {
-		return nil, fmt.Errorf("open body: %w", err)
+		return "", "", err
 	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if kind, _, _ := strings.Cut(body.MediaType, ";"); kind != "text/html" {
+		return short(clean(string(data), true), maxText), "", nil
+	}
+	doc, err := markup.Read(string(data), markup.HTML)
 	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
+		return "", "", event.Permanent(err)
 	}
-	return data, nil
-}
-
-// latin1 writes ISO 8859-1 as UTF-8: its bytes are the first code points.
-func latin1(data []byte) []byte {
-	out := make([]rune, len(data))
-	for i, b := range data {
-		out[i] = rune(b)
+	if text, err = doc.Write(markup.Plain); err == nil {
+		html, err = doc.Write(markup.HTML)
 	}
-	return []byte(string(out))
+	return short(text, maxText), html, err
 }
 
 // deliverStatus changes the mark of what a person said here.
@@ -196,7 +174,7 @@ func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.
 	}
 	reason := ""
 	if mark == markFailed {
-		words, err := c.text(ctx, d.Content)
+		words, _, err := c.read(ctx, d.Content)
 		if err != nil && !event.IsPermanent(err) {
 			return event.Receipt{}, err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
+	"parley.im/plugins/sdk/sdktest"
 )
 
 var errDisk = errors.New("disk is gone")
@@ -210,7 +211,7 @@ func from(sender event.Address, target event.Address, id, text string) event.Del
 
 func (c *chat) deliver(d event.Delivery) event.Receipt {
 	c.t.Helper()
-	r, err := c.Deliver(c.t.Context(), d)
+	r, err := sdktest.Deliver(c.t.Context(), c.connector, d)
 	if err != nil {
 		c.t.Fatalf("deliver %s: %v", d.ID, err)
 	}

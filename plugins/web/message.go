@@ -42,6 +42,7 @@ type message struct {
 	Automatic bool          `json:"automatic,omitempty"`
 	Nonce     string        `json:"nonce,omitempty"`    // the page's own, so that a repeated post is one message
 	Delivery  string        `json:"delivery,omitempty"` // id of the delivery it came by
+	HTML      string        `json:"html,omitempty"`     // Text with its formats, as package markup writes HTML
 	Text      string        `json:"text,omitempty"`
 
 	revision uint64 // of its State entry

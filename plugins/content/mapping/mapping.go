@@ -24,13 +24,13 @@ const (
 	MaxOpen  = 1 << 20 // bytes of a body
 	MaxDepth = 8       // of parts in parts
 	MaxParts = 100     // in all
-	maxText  = 256 << 10
 )
 
 // What mapping can lose, beside what packages text and markup name.
 const (
 	FileAsLink       content.Loss = "file as link"
 	FileNotPassed    content.Loss = "file not passed on"
+	FileRefused      content.Loss = "file refused"
 	SignatureRemoved content.Loss = "signature removed"
 	TextShortened    content.Loss = "text shortened"
 	Broken           content.Loss = "broken MIME structure, read as far as possible"
@@ -58,8 +58,20 @@ type Taker struct {
 	// are mapped to; others, and patterns such as "text/*" and "*/*", are for
 	// bodies that stay as they came. None means that all bodies do.
 	Types    []string
-	MaxBytes int64 // largest body; 0: no limit of its own
+	MaxBytes int64 // largest body; 0: no limit but MaxOpen for text that is mapped
 	MaxFile  int64 // largest file beside the body; 0: none
+	// Refuse are the files that go neither along nor behind a link: endings of
+	// names, such as ".exe", and MIME types.
+	Refuse []string
+}
+
+// Refused tells whether a file is among those that a list refuses.
+func Refused(f event.File, list []string) bool {
+	name, kind := strings.ToLower(f.Name), bare(f.MediaType)
+	return slices.ContainsFunc(list, func(s string) bool {
+		s = strings.ToLower(s)
+		return strings.HasPrefix(s, ".") && strings.HasSuffix(name, s) || s == kind
+	})
 }
 
 // Map returns m in the best form that t takes. What t takes as it is stays
@@ -80,7 +92,7 @@ func Map(m Message, t Taker) (Message, content.Losses, error) {
 	if err := r.message(m); err != nil {
 		return m, nil, err
 	}
-	w := writer{Message: Message{Links: m.Links}, taker: t, losses: r.losses, plain: form, rich: formatted}
+	w := writer{Message: Message{Links: m.Links}, taker: t, kind: bare(m.MediaType), losses: r.losses, plain: form, rich: formatted}
 	if err := w.write(r.texts, r.files); err != nil {
 		return m, nil, err
 	}

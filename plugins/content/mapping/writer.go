@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"parley.im/bus/event"
@@ -15,16 +16,21 @@ import (
 type writer struct {
 	Message
 	taker       Taker
+	kind        string // of the message as it came
 	losses      content.Losses
 	plain, rich markup.Form
 }
 
 // write fills in the message.
 func (w *writer) write(texts []passage, files []file) error {
+	words := len(texts)
 	for _, f := range files {
 		if line := w.file(f); line != "" {
 			texts = append(texts, passage{form: markup.Plain, src: line})
 		}
+	}
+	if w.nothing(words, files) {
+		return fmt.Errorf("%w: %s; %s", ErrType, w.kind, w.taker.only())
 	}
 	form := w.plain
 	for _, t := range texts {
@@ -35,8 +41,17 @@ func (w *writer) write(texts []passage, files []file) error {
 	return w.text(texts, form)
 }
 
+// nothing tells whether a message is nothing but files that don't arrive.
+func (w *writer) nothing(words int, files []file) bool {
+	return words == 0 && len(files) > 0 && len(w.Files) == 0 && !slices.Contains(w.losses, FileAsLink)
+}
+
 // file takes a file along, or returns the words that stand for it.
 func (w *writer) file(f file) string {
+	if Refused(f.File, w.taker.Refuse) {
+		w.losses.Add(FileRefused)
+		return "[file refused: " + mention(f.File) + "]"
+	}
 	size := max(f.Size, int64(len(f.Data)))
 	if w.taker.MaxFile > 0 && size <= w.taker.MaxFile {
 		w.Files = append(w.Files, f.File)
@@ -53,8 +68,8 @@ func (w *writer) file(f file) string {
 // text writes the body, in a plainer form or shortened when it is too large.
 func (w *writer) text(texts []passage, form markup.Form) error {
 	most := w.taker.MaxBytes
-	if most == 0 || most > maxText {
-		most = maxText
+	if most == 0 {
+		most = MaxOpen
 	}
 	out, losses, err := written(texts, form)
 	if err == nil && int64(len(out)) > most && form != w.plain {
@@ -94,6 +109,7 @@ func (w *writer) short(texts []passage, form markup.Form, most int) (string, err
 	w.losses.Add(TextShortened)
 	// Escapes make some texts longer: what is left is halved until it fits.
 	for room := most - len(note); room > 0; room /= 2 {
+		room = min(room, markup.MaxSize-len(note))
 		begin := passage{form: markup.Plain, src: strings.TrimRight(split.First(whole, room), " \n") + note}
 		out, _, err := written([]passage{begin}, form)
 		if err != nil || len(out) <= most {

@@ -199,6 +199,7 @@ type bench struct {
 	backend *Backend
 	run     string // makes texts and ids unique
 	last    int
+	about   sdk.Description // of the connector, once it has been started
 }
 
 func (o Options) run(ctx context.Context, f func(context.Context, *bench) error) error {
@@ -222,9 +223,13 @@ func (b *bench) start(ctx context.Context) (*client.Process, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return client.Start(ctx, client.Command{
+	p, err := client.Start(ctx, client.Command{
 		Name: "tested", Path: b.o.Command[0], Args: b.o.Command[1:], SocketDir: b.dir,
 	}, log)
+	if err == nil {
+		b.about = p.Description()
+	}
+	return p, err
 }
 
 func (b *bench) open(ctx context.Context) (*client.Process, error) {
@@ -244,13 +249,17 @@ func (b *bench) message() (event.Delivery, string) {
 	b.last++
 	to := cmp.Or(b.o.Target, "nowhere:at-all")
 	id := event.OutboundID(b.run, to, b.last)
-	text := "conformance " + id
-	return event.Delivery{
+	text := "conformance " + id // the same in every form of text
+	d := event.Delivery{
 		ID: id, Kind: event.KindMessage, Target: to, From: "sip:ann@example.com", FromName: "Ann",
 		Sender: "sip:ann@example.com", SenderName: "Ann", Recipient: "sip:room@example.com",
 		Conversation: "conformance", Sent: time.Now(), Expires: time.Now().Add(time.Hour), Attempt: 1,
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(text)},
-	}, text
+	}
+	if mapped, err := Mapped(d, b.about); err == nil {
+		d = mapped
+	}
+	return d, text
 }
 
 // door returns a client for the connector's HTTP.
