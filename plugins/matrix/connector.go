@@ -63,6 +63,7 @@ func (c *connector) Describe() sdk.Description {
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus, event.KindTyping},
 		Types:    []string{string(markup.Matrix), "text/plain"},
 		MaxBytes: maxText,
+		MaxFile:  maxFile,
 		HTTP:     true,
 		Find:     true,
 		Public:   []string{"/_matrix/app/", "/transactions/", "/users/", "/rooms/"},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"maunium.net/go/mautrix/id"
@@ -63,11 +64,19 @@ func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receip
 	if m.as, err = c.ghosts.ensure(ctx, d.From, d.FromName); err != nil {
 		return event.Receipt{}, err
 	}
-	m.mark(d.Mark)
-	if t.kind == aUser {
-		return c.toPerson(ctx, m, d, id.UserID(t.id))
+	losses, err := c.attach(ctx, &m, d)
+	if err != nil {
+		return event.Receipt{}, err
 	}
-	return c.toPlace(ctx, m, t, d)
+	m.mark(d.Mark)
+	var r event.Receipt
+	if t.kind == aUser {
+		r, err = c.toPerson(ctx, m, d, id.UserID(t.id))
+	} else {
+		r, err = c.toPlace(ctx, m, t, d)
+	}
+	r.Losses = losses
+	return r, err
 }
 
 // A post is a message on its way into a room.
@@ -76,9 +85,12 @@ type post struct {
 	txn     string // the same for the same delivery
 	content map[string]any
 	sent    time.Time // when it was written, if that is worth showing
+	root    id.EventID
+	desk    bool   // without a root it begins a thread
+	rest    []post // what follows in the same thread
 }
 
-// compose makes the content of a message.
+// compose makes the content of a message, empty if it has no words but files.
 func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error) {
 	words, html, err := text(ctx, c.host.Media(), d.Content)
 	if err != nil {
@@ -88,11 +100,14 @@ func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error)
 	if d.Automatic {
 		kind = "m.notice" // no bot answers it
 	}
-	m := post{txn: "parley-" + d.ID, content: map[string]any{
+	m := post{txn: "parley-" + d.ID, desk: d.Mode == event.ModeDesk, content: map[string]any{
 		"msgtype": kind, "body": words, outboundKey: d.ID,
 		"m.mentions": map[string]any{}, // what looks like "@room" calls nobody
 	}}
-	if html != "" {
+	if strings.TrimSpace(words) == "" && len(d.Files) > 0 {
+		m.content = nil
+	}
+	if m.content != nil && html != "" {
 		m.content["format"], m.content["formatted_body"] = "org.matrix.custom.html", html
 	}
 	if size(m.content) > maxContent {
@@ -130,6 +145,7 @@ func size(content map[string]any) int {
 
 // relate makes m part of a thread, or of none.
 func (m *post) relate(root id.EventID) {
+	m.root = root
 	delete(m.content, "m.relates_to")
 	if root != "" {
 		m.content["m.relates_to"] = inThread(root, root, true)
@@ -173,11 +189,11 @@ func (c *connector) inPlace(ctx context.Context, m post, t target, d event.Deliv
 		}
 	}
 	m.relate(root)
-	ev, err := c.send(ctx, m, at, t.via)
+	evs, err := c.send(ctx, m, at, t.via)
 	if err != nil {
 		return event.Receipt{}, sending(err)
 	}
-	return receipt(d, at, root, ev), nil
+	return receipt(d, at, root, evs...), nil
 }
 
 // roomOf returns the room that a target names. A room that a route names by an
@@ -204,9 +220,31 @@ func (c *connector) roomOf(ctx context.Context, t target) (id.RoomID, error) {
 
 var errEncrypted = event.Permanent(errors.New("the room is encrypted: the bridge can't take part in it; use a room without encryption"))
 
-// send makes m an event of a room, and m.as a member of it before. The error
-// is a *failure of the sending itself, or says already what the host is told.
-func (c *connector) send(ctx context.Context, m post, at id.RoomID, via []string) (id.EventID, error) {
+// send makes m and what follows it events of a room, and m.as a member of it
+// before. The error is a *failure of the sending itself, or says already what
+// the host is told.
+func (c *connector) send(ctx context.Context, m post, at id.RoomID, via []string) ([]id.EventID, error) {
+	first, err := c.sendFirst(ctx, m, at, via)
+	if err != nil {
+		return nil, err
+	}
+	list, root := []id.EventID{first}, m.root
+	if root == "" && m.desk {
+		root = first
+	}
+	for _, next := range m.rest {
+		next.as, next.sent = m.as, m.sent
+		next.relate(root)
+		ev, err := c.put(ctx, next, at)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, ev)
+	}
+	return list, nil
+}
+
+func (c *connector) sendFirst(ctx context.Context, m post, at id.RoomID, via []string) (id.EventID, error) {
 	if err := c.rooms.enter(ctx, m.as, at, via); err != nil {
 		return "", &preparing{"join the room as " + string(m.as), err}
 	}

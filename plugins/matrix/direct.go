@@ -56,11 +56,11 @@ func (c *connector) toRoom(ctx context.Context, m post, d event.Delivery, person
 	if err != nil {
 		return event.Receipt{}, unsent("enter the room with "+string(person), err)
 	}
-	ev, err := c.send(ctx, m, at, nil)
+	evs, err := c.send(ctx, m, at, nil)
 	if err != nil {
 		return event.Receipt{}, sending(err)
 	}
-	return receipt(d, at, root, ev), nil
+	return receipt(d, at, root, evs...), nil
 }
 
 // lost tells whether a room is of no use any more: the ghost can't get in or

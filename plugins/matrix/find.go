@@ -82,6 +82,10 @@ func (c *connector) findIn(ctx context.Context, d event.Delivery, ghost id.UserI
 		return event.Receipt{}, false, err
 	}
 	query := url.Values{"dir": {"b"}, "limit": {strconv.Itoa(lookBack)}, "filter": {string(filter)}}
+	last := d.ID // of the events that it becomes
+	if n := len(d.Files); n > 1 || n == 1 && len(d.Data) > 0 {
+		last += "/f" + strconv.Itoa(n)
+	}
 	var out struct {
 		Chunk []happening `json:"chunk"`
 	}
@@ -93,7 +97,7 @@ func (c *connector) findIn(ctx context.Context, d event.Delivery, ghost id.UserI
 		return event.Receipt{}, false, unsent("look for the message", err)
 	}
 	for _, h := range out.Chunk {
-		if h.Sender == ghost && outboundOf(h.Content) == d.ID {
+		if h.Sender == ghost && outboundOf(h.Content) == last {
 			m, _ := readMessage(h.Content)
 			return receipt(d, at, m.Relates.root(), h.ID), true, nil
 		}
@@ -114,14 +118,20 @@ func outboundOf(content json.RawMessage) string {
 
 // receipt says that d is an event of a room, and where the conversation goes
 // on: at a desk in the thread that it stands in or begins, in a room nowhere.
-func receipt(d event.Delivery, at id.RoomID, root, ev id.EventID) event.Receipt {
-	r := event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}}
+func receipt(d event.Delivery, at id.RoomID, root id.EventID, evs ...id.EventID) event.Receipt {
+	r := event.Receipt{State: event.Delivered}
+	for _, ev := range evs {
+		r.RemoteIDs = append(r.RemoteIDs, string(ev))
+	}
+	if len(evs) == 0 || d.Kind == event.KindStatus {
+		return r
+	}
 	switch d.Mode {
 	case event.ModeRoom:
 		return r
 	case event.ModeDesk:
 		if root == "" {
-			root = ev
+			root = evs[0]
 		}
 	}
 	r.Anchor = anchor(at, root)

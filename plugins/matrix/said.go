@@ -19,8 +19,27 @@ type message struct {
 	Type    string   `json:"msgtype"`
 	Body    string   `json:"body"`
 	File    string   `json:"filename"`
+	Format  string   `json:"format"`
+	HTML    string   `json:"formatted_body"`
+	URL     string   `json:"url"` // of a file
+	Geo     string   `json:"geo_uri"`
+	Info    fileInfo `json:"info"`
 	Mark    mark     `json:"im.parley.mark"`
 	Relates relation `json:"-"`
+}
+
+// fileInfo says what a file is.
+type fileInfo struct {
+	Type string `json:"mimetype"`
+}
+
+// UnmarshalJSON never fails: a file of which nothing can be read is still one.
+func (i *fileInfo) UnmarshalJSON(b []byte) error {
+	type plain fileInfo
+	if json.Unmarshal(b, (*plain)(i)) != nil {
+		*i = fileInfo{}
+	}
+	return nil
 }
 
 // A mark is Delivery.Mark in a content, and the user it was written as:
@@ -106,7 +125,9 @@ func (m message) words(kind, name string) string {
 		return body
 	case m.Type == "m.emote":
 		return "* " + name + " " + body
-	case m.Type == "m.image", m.Type == "m.video", m.Type == "m.audio", m.Type == "m.file", m.Type == "m.location":
+	case m.Type == "m.location" && location(m.Geo) != "":
+		return "Location: " + title + "\n" + location(m.Geo)
+	case m.isFile(), m.Type == "m.location":
 		words := "[" + strings.TrimPrefix(m.Type, "m.") + ": " + title + "]"
 		if m.File != "" && m.Body != m.File && body != "" {
 			words += " " + body
@@ -157,11 +178,12 @@ func (c *connector) said(ctx context.Context, h happening) error {
 	if h.Time > 0 && h.Time < 1<<42 {
 		in.Sent = time.UnixMilli(h.Time)
 	}
-	words := m.words(h.Type, in.SenderName)
-	if strings.TrimSpace(words) == "" {
+	if err := c.fill(ctx, h, m, insider, &in); err != nil {
+		return err
+	}
+	if len(in.Files) == 0 && strings.TrimSpace(string(in.Data)) == "" {
 		return nil
 	}
-	in.Content = event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(words)}
 	root := m.Relates.root()
 	if place == "" {
 		in.Recipient = c.correspondent(ctx, h.Room, insider)

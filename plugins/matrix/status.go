@@ -37,8 +37,8 @@ func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.
 		}
 		m := notice("parley-"+d.ID, "Not delivered to "+short(clean(words, false), 1000), root, about)
 		m.as = as
-		ev, err := c.send(ctx, m, at, nil)
-		return event.Receipt{State: event.Delivered, RemoteIDs: []string{string(ev)}}, sending(err)
+		evs, err := c.send(ctx, m, at, nil)
+		return receipt(d, at, root, evs...), sending(err)
 	}
 	return event.Receipt{}, event.Permanent(fmt.Errorf("state %q is not for Matrix", d.State))
 }

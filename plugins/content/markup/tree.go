@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"slices"
 	"strings"
 
 	"parley.im/plugins/content"
@@ -84,6 +85,24 @@ func Join(docs ...*Doc) *Doc {
 		all.size += d.size
 	}
 	return all
+}
+
+// Formatted tells whether the document is more than lines of words: whether
+// something is lost when it is shown as they are.
+func (d *Doc) Formatted() bool { return formatted(d.Blocks) }
+
+func formatted(nodes []Node) bool {
+	return slices.ContainsFunc(nodes, func(n Node) bool {
+		switch n.Kind {
+		case Text, Break, Mention:
+			return false
+		case Link:
+			return words(n.Children) != n.URL
+		case Paragraph:
+			return formatted(n.Children)
+		}
+		return true
+	})
 }
 
 // words returns what nodes say, without any format.

@@ -84,6 +84,9 @@ func (s *Server) handler() http.Handler {
 			s.serveSend(w, r, arg)
 			return
 		}
+		if s.serveMedia(w, r) {
+			return
+		}
 		answer, err := s.serve(r, path)
 		write(w, answer, err)
 	})

@@ -14,6 +14,7 @@ type faults struct {
 	slow    time.Duration
 	revoked bool
 	hold    *Hold
+	largest int64 // file
 }
 
 // Lose loses the answers of the next n sends: each is stored, and the

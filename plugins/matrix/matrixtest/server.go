@@ -41,6 +41,7 @@ type Server struct {
 	rooms   map[string]*room
 	aliases map[string]string
 	sent    map[string]string // user, room, type and transaction id of a send: its event
+	files   map[string]File
 	last    int
 	faults  faults
 	asked   []string // requests that were made, as METHOD path

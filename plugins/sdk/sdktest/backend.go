@@ -224,6 +224,9 @@ func (s *store) Store(_ context.Context, mediaType string, r io.Reader) (event.C
 }
 
 func (s *store) Open(_ context.Context, c event.Content) (io.ReadCloser, error) {
+	if c.Ref == "" {
+		return io.NopCloser(bytes.NewReader(c.Data)), nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	data, ok := s.bodies[c.Ref]
