@@ -52,8 +52,8 @@ func (c *connector) attach(ctx context.Context, m *post, d event.Delivery) (loss
 			return nil, unsent("upload a file", err)
 		}
 		if len(m.content) == 0 {
-			next.txn, next.content[outboundKey] = m.txn, d.ID
-			next.rest, *m = nil, next
+			m.content = next.content
+			m.content[outboundKey] = d.ID
 			continue
 		}
 		m.rest = append(m.rest, next)
