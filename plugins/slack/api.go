@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,10 @@ const requestTimeout = 20 * time.Second
 // api is Slack's Web API, as the app. It may be used from several goroutines.
 type api struct {
 	client *slack.Client
+	large  *slack.Client // without a time limit of its own, for files
 	http   *http.Client
+	files  *http.Client // the same
+	home   *url.URL     // of the Web API
 
 	mu sync.Mutex
 	me *identity
@@ -40,7 +44,12 @@ func newAPI(set settings) *api {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       requestTimeout,
 	}
-	return &api{http: h, client: slack.New(set.BotToken, slack.OptionAPIURL(set.APIURL), slack.OptionHTTPClient(h))}
+	files := &http.Client{Transport: h.Transport, CheckRedirect: h.CheckRedirect}
+	client := func(h *http.Client) *slack.Client {
+		return slack.New(set.BotToken, slack.OptionAPIURL(set.APIURL), slack.OptionHTTPClient(h))
+	}
+	home, _ := url.Parse(set.APIURL) // it was read before
+	return &api{http: h, files: files, home: home, client: client(h), large: client(files)}
 }
 
 func (a *api) close() { a.http.CloseIdleConnections() }

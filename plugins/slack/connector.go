@@ -37,14 +37,15 @@ const pace = 1100 * time.Millisecond
 func New() sdk.Connector { return &connector{} }
 
 type connector struct {
-	host   sdk.Host
-	log    *slog.Logger
-	set    settings
-	api    *api
-	people *people
-	chats  *chats
-	queue  *queue
-	hints  *seen
+	host    sdk.Host
+	log     *slog.Logger
+	set     settings
+	api     *api
+	people  *people
+	chats   *chats
+	queue   *queue
+	errands poker
+	hints   *seen
 
 	strangers minutely // requests that are not Slack's
 	stop      context.CancelFunc
@@ -60,6 +61,7 @@ func (c *connector) Describe() sdk.Description {
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
 		Types:    []string{string(markup.Slack)},
 		MaxBytes: maxText,
+		MaxFile:  maxFile,
 		Gate:     sdk.Gate{Outstanding: 1, Every: pace},
 		HTTP:     true,
 		Public:   []string{eventsPath},
@@ -79,13 +81,19 @@ func (c *connector) Open(ctx context.Context, s sdk.Settings, h sdk.Host) error 
 	c.people, c.chats, c.hints = newPeople(c.api), newChats(c.api), newSeen()
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
-	c.queue = newQueue(run)
+	c.queue, c.errands = newQueue(run), make(poker, 1)
 	if set.SigningSecret != "" {
 		if err := h.Serve(c.events()); err != nil {
 			return fmt.Errorf("slack: %w", err)
 		}
 	}
 	c.running.Go(func() { c.introduce(run, s.Places) })
+	c.running.Go(func() { c.fetchAll(run) })
+	c.running.Go(func() {
+		if err := c.forget(run); err != nil && run.Err() == nil {
+			c.log.Warn("slack: old notes not removed", "err", err)
+		}
+	})
 	if set.AppToken != "" {
 		for range sockets {
 			c.running.Go(func() { c.listen(run) })

@@ -44,6 +44,9 @@ func (c *connector) message(ctx context.Context, d event.Delivery) (event.Receip
 	if err != nil {
 		return event.Receipt{}, err
 	}
+	if len(d.Data) == 0 && d.Ref == "" && len(d.Files) > 0 {
+		text = named(d.Files)
+	}
 	if title := oneLine(d.Title); title != "" {
 		text = escape(title) + "\n" + text
 	}
@@ -51,15 +54,24 @@ func (c *connector) message(ctx context.Context, d event.Delivery) (event.Receip
 	if err != nil {
 		return event.Receipt{}, unsent(err)
 	}
-	ts, err := c.post(ctx, post{id: d.ID, at: at, author: author(d, at.ts == ""), text: text, mark: d.Mark})
-	if isRefusal(err, "thread_not_found") { // somebody has deleted its beginning: it begins anew
-		at.ts = ""
-		ts, err = c.post(ctx, post{id: d.ID, at: at, author: author(d, true), text: text, mark: d.Mark})
+	say := func() (spot, string, error) {
+		ts, err := c.post(ctx, post{id: d.ID, at: at, author: author(d, at.ts == ""), text: text, mark: d.Mark})
+		if isRefusal(err, "thread_not_found") { // somebody has deleted its beginning: it begins anew
+			at.ts = ""
+			ts, err = c.post(ctx, post{id: d.ID, at: at, author: author(d, true), text: text, mark: d.Mark})
+		}
+		if err == nil {
+			c.log.Info("posted", "message", d.ID, "spot", spot{at.channel, ts}.String())
+		}
+		return at, ts, err
 	}
+	if len(d.Files) > 0 {
+		return c.withFiles(ctx, d, at, say)
+	}
+	at, ts, err := say()
 	if err != nil {
 		return event.Receipt{}, err
 	}
-	c.log.Info("posted", "message", d.ID, "spot", spot{at.channel, ts}.String())
 	return receipt(d, at, ts), nil
 }
 

@@ -26,6 +26,32 @@ func (c *connector) Find(ctx context.Context, d event.Delivery, first time.Time)
 	if err != nil {
 		return event.Receipt{}, false, err
 	}
+	if len(d.Files) > 0 {
+		return c.findWithFiles(ctx, d, at, first)
+	}
+	return c.findText(ctx, d, at, first)
+}
+
+// findWithFiles knows from its own notes how far a message with files has come.
+// Where only its text is found, Deliver goes on behind it.
+func (c *connector) findWithFiles(ctx context.Context, d event.Delivery, at spot, first time.Time) (event.Receipt, bool, error) {
+	p, _, err := c.progress(ctx, d.ID)
+	if err != nil || p.Files == len(d.Files) {
+		return receipt(d, at, p.TS), err == nil, err
+	}
+	if p.TS != "" {
+		return event.Receipt{}, false, nil
+	}
+	r, found, err := c.findText(ctx, d, at, first)
+	if err != nil || !found {
+		return r, false, err
+	}
+	posted, _ := readSpot(r.RemoteIDs[0])
+	_, err = c.advance(ctx, d.ID, progress{TS: posted.ts}, 0)
+	return event.Receipt{}, false, err
+}
+
+func (c *connector) findText(ctx context.Context, d event.Delivery, at spot, first time.Time) (event.Receipt, bool, error) {
 	since, cursor := stamp(first.Add(-clockMargin)), ""
 	for range findPages {
 		page, next, err := c.page(ctx, at, since, cursor)

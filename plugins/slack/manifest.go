@@ -31,7 +31,7 @@ func Manifest(name, events string) ([]byte, error) {
 // scopes are the rights that the connector uses.
 func scopes() []string {
 	return []string{
-		"channels:history", "channels:join", "channels:read", "chat:write", "chat:write.customize",
+		"channels:history", "channels:join", "channels:read", "chat:write", "chat:write.customize", "files:read", "files:write",
 		"groups:history", "groups:read", "im:history", "im:write", "users:read",
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
 	"parley.im/plugins/sdk"
 )
 
@@ -42,7 +44,7 @@ type said struct {
 	ThreadTS    word         `json:"thread_ts"`
 	Channel     word         `json:"channel"`
 	ChannelType word         `json:"channel_type"`
-	Files       parts        `json:"files"`
+	Files       files        `json:"files"`
 	Attachments parts        `json:"attachments"`
 	Metadata    metadataType `json:"metadata"`
 }
@@ -59,10 +61,33 @@ func (w *word) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// parts are files, or what an app attached.
+// files are what somebody added. https://docs.slack.dev/reference/objects/file-object
+type files []attached
+
+type attached struct {
+	Name  word `json:"name"`
+	Title word `json:"title"`
+	Type  word `json:"mimetype"`
+	Mode  word `json:"mode"`
+	URL   word `json:"url_private_download"`
+}
+
+// UnmarshalJSON never fails.
+func (f *files) UnmarshalJSON(b []byte) error {
+	type plain files
+	_ = json.Unmarshal(b, (*plain)(f))
+	return nil
+}
+
+func (f attached) called() word { return cmp.Or(f.Name, f.Title, "file") }
+
+// fetchable tells whether Slack has the file, and has it still.
+func (f attached) fetchable() bool {
+	return f.URL != "" && f.Mode != "tombstone" && f.Mode != "hidden_by_limit" && f.Mode != "external"
+}
+
+// parts are what an app attached.
 type parts []struct {
-	Name     word `json:"name"`
-	Title    word `json:"title"`
 	Text     word `json:"text"`
 	Fallback word `json:"fallback"`
 }
@@ -167,8 +192,13 @@ func (c *connector) take(ctx context.Context, h heard) error {
 		return nil // its own post, without what tells so sooner
 	}
 	in, err := c.inbound(ctx, h)
-	if err == nil {
+	if err == nil && len(in.Data) > 0 {
 		_, err = c.host.Put(ctx, in)
+	} else if err == nil {
+		err = c.host.Accepts(ctx, in)
+	}
+	if err == nil {
+		err = c.commission(ctx, h, in)
 	}
 	if errors.Is(err, sdk.ErrRefused) || event.IsPermanent(err) {
 		c.refused(ctx, h, err)
@@ -196,39 +226,70 @@ func (c *connector) inbound(ctx context.Context, h heard) (event.Inbound, error)
 	if h.ThreadTS != "" {
 		in.Thread = spot{string(h.Channel), string(h.ThreadTS)}.String()
 	}
-	text := c.text(names, h)
-	if text == "" {
-		text = "(a message without text)"
-	}
+	said := c.said(names, h)
 	if h.direct() {
-		var err error
-		if text, err = c.toPerson(ctx, &in, h, text); err != nil {
+		rest, err := c.toPerson(ctx, &in, h, said.text)
+		if err != nil {
 			return in, err
 		}
+		if rest != said.text { // the address is gone, and its formats with it
+			said = wording{text: rest}
+		}
 	}
-	in.Content = event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(text)}
+	in.Content = said.content()
 	return in, nil
 }
 
-// text is what somebody wrote, with the names of the files they added.
-func (c *connector) text(ctx context.Context, h heard) string {
-	lines := []string{clean(plain(string(h.Text), func(user string) string { return c.people.name(ctx, user) }))}
-	if lines[0] == "" {
-		lines = nil
+// A wording is what somebody wrote, as words and, if it has formats, as
+// Markdown.
+type wording struct{ text, markdown string }
+
+func (w wording) content() event.Content {
+	if w.markdown != "" {
+		return event.Content{MediaType: "text/markdown;charset=utf-8", Data: []byte(w.markdown)}
 	}
-	for _, a := range h.Attachments {
-		if t := clean(plain(string(cmp.Or(a.Fallback, a.Text)), func(user string) string { return user })); t != "" {
-			lines = append(lines, t)
+	return event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(w.text)}
+}
+
+// said is what somebody wrote, with the names of the people in it, and of the
+// files that can't be fetched.
+func (c *connector) said(ctx context.Context, h heard) wording {
+	docs := c.documents(ctx, h)
+	var w wording
+	if len(docs) > 0 {
+		all := markup.Join(docs...)
+		w.text, _ = all.Write(markup.Plain) // a form that there is
+		if all.Formatted() {
+			w.markdown, _ = all.Write(markup.Markdown)
 		}
 	}
-	for _, f := range h.Files {
-		lines = append(lines, "[file: "+oneLine(string(cmp.Or(f.Name, f.Title)))+"]")
-	}
-	text := strings.Join(lines, "\n")
 	if h.Subtype == "me_message" {
-		text = "* " + text
+		return wording{text: "* " + w.text}
 	}
-	return text
+	if strings.TrimSpace(w.text) == "" && !slices.ContainsFunc(h.Files, attached.fetchable) {
+		return wording{text: "(a message without text)"}
+	}
+	return w
+}
+
+// documents are the parts of what somebody wrote.
+func (c *connector) documents(ctx context.Context, h heard) (docs []*markup.Doc) {
+	add := func(src string) {
+		d, err := mrkdwn(src, func(user string) string { return c.people.name(ctx, user) })
+		if err == nil && len(d.Blocks) > 0 {
+			docs = append(docs, d)
+		}
+	}
+	add(string(h.Text))
+	for _, a := range h.Attachments {
+		add(string(cmp.Or(a.Fallback, a.Text)))
+	}
+	for _, f := range h.Files {
+		if !f.fetchable() {
+			add("[file: " + escape(oneLine(string(f.called()))) + "]")
+		}
+	}
+	return docs
 }
 
 // refused says why the host did not take a message: in the log, and in a

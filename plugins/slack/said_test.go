@@ -22,9 +22,9 @@ func TestWhatPeopleSayComesInOnce(t *testing.T) {
 	root := s.Say(bob, ops, "look at &lt;this&gt; <@"+bob+"> in <#C1|general>: <https://example.com|here>", "")
 	s.Say(bob, ops, "and this", root)
 	in := p.got(2)
-	want := "look at <this> @Bob in #general: here (https://example.com)"
+	want := `look at \<this\> \@Bob in \#general: [here](https://example.com)`
 	if in[0].Sender != address(s.Team, bob) || in[0].SenderName != "Bob" || in[0].Recipient != address(s.Team, ops) ||
-		in[0].NativeID != ops+"/"+root || in[0].Thread != "" || string(in[0].Data) != want || time.Since(in[0].Sent) > time.Minute {
+		in[0].NativeID != ops+"/"+root || in[0].Thread != "" || string(in[0].Data) != want || in[0].MediaType != "text/markdown;charset=utf-8" || time.Since(in[0].Sent) > time.Minute {
 		t.Errorf("the first is %+v %q", in[0], in[0].Data)
 	}
 	if in[1].Thread != ops+"/"+root {
@@ -66,7 +66,7 @@ func TestWhatIsNothingNewlySaidStaysOut(t *testing.T) {
 	for _, m := range in {
 		texts = append(texts, string(m.Data))
 	}
-	if want := []string{"build 7 failed", "* waves", "see\n[file: plan.pdf]"}; !slices.Equal(texts, want) {
+	if want := []string{"build 7 failed", "* waves", "see\n\n[file: plan.pdf]"}; !slices.Equal(texts, want) {
 		t.Errorf("came in: %q, want %q", texts, want)
 	}
 	if !in[0].Automatic || in[0].SenderName != "builder" || in[0].Sender != address(s.Team, "B0OTHER") {

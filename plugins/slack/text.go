@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/markup"
 	"parley.im/plugins/sdk"
 )
 
@@ -76,68 +77,17 @@ var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 // look for names (docs.slack.dev, "Formatting message text").
 func escape(s string) string { return escapes.Replace(s) }
 
-var unescapes = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
-
-// plain makes readable text of what somebody wrote in Slack. name gives the
-// name of a person.
-func plain(s string, name func(user string) string) string {
-	var b strings.Builder
-	for {
-		text, rest, ok := strings.Cut(s, "<")
-		b.WriteString(unescapes.Replace(text))
-		if !ok {
-			break
-		}
-		token, after, closed := strings.Cut(rest, ">")
-		if !closed {
-			b.WriteString("<" + unescapes.Replace(rest))
-			break
-		}
-		b.WriteString(unescapes.Replace(reference(token, name)))
-		s = after
+// mrkdwn reads what somebody wrote in Slack. name gives the name of a person.
+func mrkdwn(src string, name func(user string) string) (*markup.Doc, error) {
+	d, err := markup.Read(src, markup.Slack)
+	if err != nil {
+		return nil, err
 	}
-	return b.String()
-}
-
-// reference is what stands between angle brackets: a person, a channel, a
-// group, or a link, with or without words for it.
-func reference(token string, name func(string) string) string {
-	what, label, labelled := strings.Cut(token, "|")
-	if what == "" {
-		return label
-	}
-	switch id := what[1:]; what[0] {
-	case '@':
-		if labelled && label != "" {
-			return "@" + strings.TrimPrefix(label, "@")
+	d.Resolve(func(id, text string) (string, bool) {
+		if text == "@"+id && (strings.HasPrefix(id, "U") || strings.HasPrefix(id, "W")) {
+			return "@" + name(id), false
 		}
-		return "@" + name(id)
-	case '#':
-		if labelled && label != "" {
-			return "#" + label
-		}
-		return "#" + id
-	case '!':
-		if labelled {
-			return label
-		}
-		command, _, _ := strings.Cut(id, "^")
-		return "@" + command
-	}
-	return link(what, label)
-}
-
-func link(url, label string) string {
-	bare := url
-	for _, scheme := range []string{"mailto:", "tel:"} {
-		bare = strings.TrimPrefix(bare, scheme)
-	}
-	switch label {
-	case "", url, bare, strings.TrimPrefix(strings.TrimPrefix(url, "https://"), "http://"):
-		if label == "" {
-			return bare
-		}
-		return label
-	}
-	return label + " (" + url + ")"
+		return text, false
+	})
+	return d, nil
 }

@@ -17,6 +17,7 @@ type faults struct {
 	held     chan struct{} // closed to release answers to posts; nil: none is held
 	stored   chan string   // told the id of a post whose answer is held
 	requests map[string]int
+	largest  int // file, if not 0
 }
 
 // release is called with mu held.
@@ -47,6 +48,9 @@ func (s *Server) Slow(method string, d time.Duration) {
 		f.slow[method] = d
 	})
 }
+
+// LimitFiles has larger files refused.
+func (s *Server) LimitFiles(bytes int) { s.set(func(f *faults) { f.largest = bytes }) }
 
 // Revoke takes the app's tokens away, or gives them back.
 func (s *Server) Revoke(revoked bool) { s.set(func(f *faults) { f.revoked = revoked }) }

@@ -19,6 +19,7 @@ type Options struct {
 	SendAgain time.Duration // an event that is not acknowledged by then comes again; 3 s
 	Pace      bool          // more than a post a second in a channel gets 429
 	NoNames   bool          // the app lacks chat:write.customize
+	NoFiles   bool          // the app lacks files:read and files:write
 }
 
 // Server is the workspace. Its methods may be called from several goroutines.
@@ -44,6 +45,7 @@ type Server struct {
 	sockets  []*socket
 	turn     int // whose turn it is to get an event
 	pending  map[string]*delivery
+	files    []*File
 	request  *requestURL
 	faults   faults
 }

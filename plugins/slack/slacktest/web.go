@@ -18,6 +18,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.serveSocket(w, r)
 		return
 	}
+	if s.serveFile(w, r) {
+		return
+	}
 	method, ok := strings.CutPrefix(r.URL.Path, "/api/")
 	if !ok {
 		http.NotFound(w, r)
@@ -118,6 +121,7 @@ func (s *Server) method(w http.ResponseWriter, r *http.Request, name string, arg
 	call, ok := map[string]func(url.Values) object{
 		"auth.test": s.authTest, "apps.connections.open": s.openConnection, "users.info": s.usersInfo,
 		"conversations.open": s.openDirect, "conversations.info": s.info, "conversations.join": s.join,
+		"files.getUploadURLExternal": s.uploadURL, "files.completeUploadExternal": s.complete,
 		"conversations.history": s.history, "conversations.replies": s.replies,
 	}[name]
 	if !ok {
@@ -131,7 +135,7 @@ func (s *Server) method(w http.ResponseWriter, r *http.Request, name string, arg
 }
 
 func (s *Server) scopes() string {
-	list := "channels:history,channels:join,channels:read,chat:write,groups:history,groups:read,im:history,im:write,users:read"
+	list := "channels:history,channels:join,channels:read,chat:write,files:read,files:write,groups:history,groups:read,im:history,im:write,users:read"
 	if s.options.NoNames {
 		return list
 	}
