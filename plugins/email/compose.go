@@ -2,9 +2,11 @@ package email
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"strings"
 	"time"
@@ -35,6 +37,21 @@ type outgoing struct {
 	delivered bool // the sender asked to be told of delivery
 	utf8      bool // an address in it needs SMTPUTF8 (RFC 6531)
 	data      []byte
+	header    *mail.Header            // of data
+	write     func(w io.Writer) error // instead of data, of a mail with files
+	size      int64                   // of what write writes, about
+}
+
+// length is how large the mail is, about.
+func (m outgoing) length() int64 { return max(m.size, int64(len(m.data))) }
+
+// copyTo writes the mail.
+func (m outgoing) copyTo(w io.Writer) error {
+	if m.write != nil {
+		return m.write(w)
+	}
+	_, err := w.Write(m.data)
+	return err
 }
 
 // message makes the mail that a message becomes.
@@ -64,6 +81,7 @@ func (n names) message(d event.Delivery, said wording) (outgoing, error) {
 	for _, s := range d.Wants {
 		m.delivered = m.delivered || s == event.Delivered
 	}
+	m.header = h
 	m.data, err = finish(h, said)
 	return m, err
 }
@@ -210,9 +228,7 @@ func encoding(body string) string {
 func finish(h *mail.Header, said wording) ([]byte, error) {
 	body := plain(said.text)
 	if said.html != "" {
-		return several(h, "multipart/alternative", nil, []piece{
-			{"text/plain; charset=utf-8", encoding(body), body}, {"text/html; charset=utf-8", "quoted-printable", page(said.html)},
-		})
+		return several(h, "multipart/alternative", nil, said.pieces())
 	}
 	h.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
 	h.Set("Content-Transfer-Encoding", encoding(body))
@@ -231,9 +247,30 @@ func finish(h *mail.Header, said wording) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// pieces are the forms of a wording, the plain one first.
+func (w wording) pieces() []piece {
+	body := plain(w.text)
+	list := []piece{{"text/plain; charset=utf-8", encoding(body), body}}
+	if w.html != "" {
+		list = append(list, piece{"text/html; charset=utf-8", "quoted-printable", page(w.html)})
+	}
+	return list
+}
+
 // page makes a document of a fragment.
 func page(fragment string) string {
 	return plain("<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head><body>\n" + fragment + "\n</body></html>\n")
+}
+
+// divide makes a mail one of several parts. The trace stays above all else.
+func divide(h *mail.Header, kind string, params map[string]string) {
+	params = maps.Clone(params)
+	if params == nil {
+		params = map[string]string{}
+	}
+	params["boundary"] = rand.Text()
+	h.SetContentType(kind, params)
+	h.Set("Received", h.Get("Received"))
 }
 
 // A piece is one part of a mail.
@@ -241,8 +278,7 @@ type piece struct{ kind, transfer, body string }
 
 // several writes a mail of several parts.
 func several(h *mail.Header, kind string, params map[string]string, pieces []piece) ([]byte, error) {
-	h.SetContentType(kind, params)
-	h.Set("Received", h.Get("Received")) // the trace stands above all else
+	divide(h, kind, params)
 	var b bytes.Buffer
 	w, err := message.CreateWriter(&b, h.Header)
 	if err != nil {

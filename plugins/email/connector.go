@@ -52,6 +52,7 @@ func (c *connector) Describe() sdk.Description {
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
 		Types:    []string{"text/html", "text/plain"},
 		MaxBytes: maxText,
+		MaxFile:  maxFile,
 		Gate:     sdk.Gate{Outstanding: maxLinks},
 		States:   []event.State{event.Failed},
 		Settings: schema,

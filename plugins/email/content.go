@@ -2,6 +2,7 @@ package email
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"mime"
 	"strings"
@@ -9,8 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-message"
-	"github.com/inbucket/html2text"
 	"github.com/jhillyerd/enmime/v2"
+
+	"parley.im/plugins/content/markup"
 )
 
 // maxParts is how many parts a mail may have before its body is shown as it
@@ -19,32 +21,46 @@ const maxParts = 200
 
 const unreadable = "[This mail can't be read here.]"
 
-// content is what people read of a mail.
-type content struct {
-	text string
-	cut  bool // something of the mail is not in text
+// A gist is what people read of a mail.
+type gist struct {
+	text     string
+	markdown string // the same with its formats, if it has any
+	files    []*enmime.Part
+	cut      bool // something of the mail is in none of them
 }
 
 // content reads the body, whatever state it is in.
-func (l *letter) content() (c content) {
+func (l *letter) content() (c gist) {
 	defer func() {
 		if recover() != nil { // a parser's, of hostile bytes
-			c = content{unreadable, true}
+			c = gist{text: unreadable, cut: true}
 		}
 	}()
 	c = l.parts()
-	c.text = tidy(c.text)
+	c.text, c.markdown = tidy(c.text), tidy(c.markdown)
+	if strings.TrimSpace(c.text) == "" && len(c.files) > 0 {
+		return c
+	}
 	if strings.TrimSpace(c.text) == "" {
-		return content{l.nothing(c), c.cut || len(bytes.TrimSpace(l.body)) > 0}
+		return gist{text: l.nothing(), cut: c.cut || len(bytes.TrimSpace(l.body)) > 0}
 	}
-	if short, cut := trim(c.text); cut && !l.forwards() {
-		c.text, c.cut = short, true
+	if l.forwards() {
+		return c
 	}
+	short, cut := trim(c.text)
+	formatted, same := trim(c.markdown)
+	if cut != same || wordy(formatted) > wordy(short)+wordy(short)/4+10 {
+		formatted = "" // more of what was repeated would be left in it
+	}
+	c.text, c.markdown, c.cut = short, formatted, c.cut || cut
 	return c
 }
 
+// wordy is how many words a text has.
+func wordy(s string) int { return len(strings.Fields(s)) }
+
 // nothing is what is said where there is no text.
-func (l *letter) nothing(c content) string {
+func (l *letter) nothing() string {
 	if len(bytes.TrimSpace(l.body)) > 0 {
 		return unreadable
 	}
@@ -67,12 +83,12 @@ func (l *letter) forwards() bool {
 }
 
 // parts finds the text among the parts of a mail.
-func (l *letter) parts() content {
+func (l *letter) parts() gist {
 	if l.kind() == "multipart/encrypted" || l.kind() == "application/pkcs7-mime" {
-		return content{"[This mail is encrypted; it can't be read here.]", true}
+		return gist{text: "[This mail is encrypted; it can't be read here.]", cut: true}
 	}
 	if bytes.Count(bytes.ToLower(l.raw), []byte("boundary")) > maxParts {
-		return content{printable(l.body), true}
+		return gist{text: printable(l.body), cut: true}
 	}
 	parser := enmime.NewParser(enmime.MultipartWOBoundaryAsSinglePart(true), enmime.DisableCharacterDetection(true),
 		enmime.SetReadPartErrorPolicy(enmime.AllowCorruptTextPartErrorPolicy), enmime.MaxStoredPartErrors(10), enmime.DisableTextConversion(true))
@@ -80,17 +96,23 @@ func (l *letter) parts() content {
 	if err != nil {
 		return l.secondTry()
 	}
-	c := content{text: unflowed(e)}
-	if strings.TrimSpace(c.text) == "" && e.HTML != "" {
-		c.text, c.cut = fromHTML(toUTF8(e.HTML)), true
+	c := gist{text: unflowed(e)}
+	if e.HTML != "" {
+		words, markdown := fromHTML(toUTF8(e.HTML))
+		if c.markdown = markdown; strings.TrimSpace(c.text) == "" {
+			c.text, c.cut = words, true
+		}
 	}
 	c.text = strings.TrimRight(toUTF8(c.text), "\r\n")
 	if strings.HasPrefix(l.kind(), "multipart/") && strings.TrimSpace(c.text) == "" && e.HTML == "" && isUndivided(e) {
-		return content{printable(l.body), true}
+		return gist{text: printable(l.body), cut: true}
 	}
 	for _, p := range attachments(e) {
-		c.text += "\n[attachment: " + p + "]"
-		c.cut = true
+		if strings.HasSuffix(p.ContentType, "-signature") { // S/MIME, PGP: of use only with the whole mail
+			c.cut = true
+		} else {
+			c.files = append(c.files, p)
+		}
 	}
 	return c
 }
@@ -107,13 +129,13 @@ func isUndivided(e *enmime.Envelope) bool {
 
 // secondTry reads the first text that another parser finds, or the body as it
 // is.
-func (l *letter) secondTry() content {
+func (l *letter) secondTry() gist {
 	e, err := message.Read(bytes.NewReader(l.clean()))
 	if e == nil || err != nil && !message.IsUnknownCharset(err) && !message.IsUnknownEncoding(err) {
-		return content{printable(l.body), true}
+		return gist{text: printable(l.body), cut: true}
 	}
 	body, _ := io.ReadAll(e.Body)
-	return content{printable(body), true}
+	return gist{text: printable(body), cut: true}
 }
 
 // printable returns text as it is, and nothing for what is none.
@@ -131,35 +153,44 @@ func printable(b []byte) string {
 	return s
 }
 
-func fromHTML(s string) string {
-	text, err := html2text.FromString(s, html2text.Options{OmitLinks: false})
+// fromHTML returns the words of HTML, and as Markdown if they have formats.
+func fromHTML(s string) (words, markdown string) {
+	doc, err := markup.Read(s, markup.HTML)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	return text
+	words, _ = doc.Write(markup.Plain) // a form that there is
+	if doc.Formatted() {
+		markdown, _ = doc.Write(markup.Markdown)
+	}
+	return words, markdown
 }
 
-// attachments are the names of the parts that are not shown.
-func attachments(e *enmime.Envelope) (list []string) {
+// smallPicture is how large a picture is that belongs to the looks of a mail,
+// in bytes: logos and lines.
+const smallPicture = 16 << 10
+
+// attachments are the parts that are not shown, but for the pictures that are
+// only ornaments of the HTML.
+func attachments(e *enmime.Envelope) (list []*enmime.Part) {
 	seen := map[*enmime.Part]bool{}
 	for _, group := range [][]*enmime.Part{e.Attachments, e.Inlines, e.OtherParts} {
 		for _, p := range group {
 			shown := p.Disposition != "attachment" && (p.ContentType == "text/plain" || p.ContentType == "text/html")
-			if seen[p] || shown {
+			ornament := p.ContentID != "" && strings.HasPrefix(p.ContentType, "image/") && len(p.Content) < smallPicture && strings.Contains(e.HTML, p.ContentID)
+			if seen[p] || shown || ornament {
 				continue
 			}
 			seen[p] = true
-			name := words(toUTF8(p.FileName))
-			if name == "" {
-				name = words(p.ContentType)
-			}
-			if name == "" {
-				name = "a part without a name"
-			}
-			list = append(list, name)
+			list = append(list, p)
 		}
 	}
 	return list
+}
+
+// called is how an attachment is named.
+func called(p *enmime.Part) string {
+	return cmp.Or(words(toUTF8(p.FileName)), words(p.ContentType), "a part without a name")
 }
 
 // unflowed is the text with the lines that format=flowed has broken joined

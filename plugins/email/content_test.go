@@ -41,20 +41,20 @@ var brokenMails = []struct {
 	{"a first line that is indented", lines(" odd", "Subject: x", "", "hi"), "hi", false},
 	{"alternative", lines(alternative, "", "--bb", "Content-Type: text/plain", "", "plain", "--bb", "Content-Type: text/html", "", "<b>rich</b>", "--bb--"), "plain", false},
 	{"alternative with an empty text", lines(alternative, "", "--bb", "Content-Type: text/plain", "", " ", "--bb", "Content-Type: text/html", "", "<p>rich</p>", "--bb--"), "rich", true},
-	{"HTML", lines("Content-Type: text/html; charset=utf-8", "", "<style>p{}</style><p>rich &amp; <b>bold</b></p><script>alert(1)</script>"), "rich & *bold*", true},
+	{"HTML", lines("Content-Type: text/html; charset=utf-8", "", "<style>p{}</style><p>rich &amp; <b>bold</b></p><script>alert(1)</script>"), "rich & bold", true},
 	{"not ended multipart", lines(alternative, "", "--bb", "Content-Type: text/plain", "", "plain"), "plain", false},
 	{"missing boundary", lines("MIME-Version: 1.0", "Content-Type: multipart/mixed", "", "plain"), "plain", true},
 	{"boundary that never comes", lines("MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=zz", "", "plain text all the same"), "plain text all the same", true},
 	{"format=flowed", lines("Content-Type: text/plain; format=flowed", "", "one ", "line", "another", "-- ", "Bob"), "one line\nanother", true},
 	{"format=flowed, delsp", lines("Content-Type: text/plain; format=flowed; delsp=yes", "", "wo ", "rd"), "word", false},
 	{"attachment", lines("MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=bb", "", "--bb", "Content-Type: text/plain", "", "see", "--bb",
-		"Content-Type: image/png", "Content-Disposition: attachment; filename=\"a.png\"", "Content-Transfer-Encoding: base64", "", "AAAA", "--bb--"), "see\n[attachment: a.png]", true},
-	{"only an attachment", lines("MIME-Version: 1.0", "Content-Type: application/pdf; name=\"b.pdf\"", "Content-Disposition: attachment; filename=\"b.pdf\"", "Content-Transfer-Encoding: base64", "", "AAAA"), "[attachment: b.pdf]", true},
-	{"calendar", lines(alternative, "", "--bb", "Content-Type: text/plain", "", "invited", "--bb", "Content-Type: text/calendar; method=REQUEST", "", "BEGIN:VCALENDAR", "--bb--"), "invited\n[attachment: text/calendar]", true},
+		"Content-Type: image/png", "Content-Disposition: attachment; filename=\"a.png\"", "Content-Transfer-Encoding: base64", "", "AAAA", "--bb--"), "see +a.png", false},
+	{"only an attachment", lines("MIME-Version: 1.0", "Content-Type: application/pdf; name=\"b.pdf\"", "Content-Disposition: attachment; filename=\"b.pdf\"", "Content-Transfer-Encoding: base64", "", "AAAA"), " +b.pdf", false},
+	{"calendar", lines(alternative, "", "--bb", "Content-Type: text/plain", "", "invited", "--bb", "Content-Type: text/calendar; method=REQUEST", "", "BEGIN:VCALENDAR", "--bb--"), "invited +text/calendar", false},
 	{"TNEF", lines("MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=bb", "", "--bb", "Content-Type: text/plain", "", "see", "--bb",
-		"Content-Type: application/ms-tnef; name=winmail.dat", "Content-Transfer-Encoding: base64", "", "eJ8+", "--bb--"), "see\n[attachment: winmail.dat]", true},
+		"Content-Type: application/ms-tnef; name=winmail.dat", "Content-Transfer-Encoding: base64", "", "eJ8+", "--bb--"), "see +winmail.dat", false},
 	{"S/MIME signed", lines("MIME-Version: 1.0", "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; boundary=bb", "", "--bb", "Content-Type: text/plain", "", "signed", "--bb",
-		"Content-Type: application/pkcs7-signature; name=smime.p7s", "Content-Transfer-Encoding: base64", "", "AAAA", "--bb--"), "signed\n[attachment: smime.p7s]", true},
+		"Content-Type: application/pkcs7-signature; name=smime.p7s", "Content-Transfer-Encoding: base64", "", "AAAA", "--bb--"), "signed", true},
 	{"encrypted", lines("Content-Type: multipart/encrypted; boundary=bb", "", "--bb", "", "x", "--bb--"), "[This mail is encrypted; it can't be read here.]", true},
 	{"binary rubbish", lines("Subject: x", "", "\x00\x01\x02\x03\x04\x05\x06\x07"), unreadable, true},
 	{"all in the subject", lines("Subject: =?utf-8?q?on_my_way?=", "", ""), "on my way", false},
@@ -70,6 +70,9 @@ func TestBrokenMailsAreRead(t *testing.T) {
 	for _, tc := range brokenMails {
 		t.Run(tc.name, func(t *testing.T) {
 			c := readLetter([]byte(tc.mail)).content()
+			for _, f := range c.files {
+				c.text += " +" + called(f)
+			}
 			if tc.want == "" {
 				tc.want = c.text
 			}
@@ -134,7 +137,7 @@ func FuzzInbound(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		l := readLetter(raw)
 		c := l.content()
-		if c.text == "" || !utf8.ValidString(c.text) || strings.IndexFunc(c.text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) >= 0 {
+		if c.text == "" && len(c.files) == 0 || !utf8.ValidString(c.text+c.markdown) || strings.IndexFunc(c.text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) >= 0 {
 			t.Errorf("text %q", c.text)
 		}
 		l.automatic(n, false)

@@ -2,8 +2,12 @@ package email
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"html"
 	"strings"
+
+	"github.com/emersion/go-smtp"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/markup"
@@ -28,15 +32,43 @@ func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receip
 	if err != nil {
 		return event.Receipt{}, event.Permanent(fmt.Errorf("write to %s: %w", d.Target, err))
 	}
-	if err := c.relay.send(ctx, m); err != nil {
+	r := event.Receipt{State: event.Accepted, RemoteIDs: []string{m.messageID}}
+	if len(d.Files) > 0 {
+		attach(ctx, &m, c.host.Media(), said, d.Files)
+	}
+	err = c.relay.send(ctx, m)
+	if len(d.Files) > 0 && filesFail(err) { // what was said must not be lost with its files
+		for _, f := range d.Files {
+			said.add("[file not passed on: " + f.Name + "]")
+		}
+		r.Losses = []string{string(notAttached)}
+		if m, err = make(d, said); err == nil {
+			err = c.relay.send(ctx, m)
+		}
+	}
+	if err != nil {
 		return event.Receipt{}, err
 	}
 	c.host.Log().Info("mail handed in", "message", d.ID)
-	r := event.Receipt{State: event.Accepted, RemoteIDs: []string{m.messageID}}
 	if d.Kind == event.KindMessage {
 		r.Anchor = token(d)
 	}
 	return r, nil
+}
+
+// add adds a line.
+func (w *wording) add(line string) {
+	w.text = strings.TrimSpace(w.text + "\n\n" + line)
+	if w.html != "" {
+		w.html += "<p>" + html.EscapeString(line) + "</p>"
+	}
+}
+
+// filesFail tells whether it is the files that can't be sent: the mail server
+// takes no mail of that size (RFC 1870, section 6.1), or they are gone.
+func filesFail(err error) bool {
+	var answer *smtp.SMTPError
+	return errors.Is(err, errNoFile) || errors.As(err, &answer) && (answer.Code == 552 || answer.EnhancedCode == smtp.EnhancedCode{5, 3, 4})
 }
 
 // words reads a body: its words, and their form as HTML if they have one.

@@ -163,7 +163,13 @@ func (p *prepared) each(f func(event.Inbound) error) (err error) {
 // what was sent.
 func (c *connector) fill(ctx context.Context, l *letter, p *prepared) error {
 	body := l.content()
+	if err := c.keepFiles(ctx, &body, p); err != nil {
+		return err
+	}
 	p.in.Content = event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(body.text)}
+	if body.markdown != "" {
+		p.in.Content = event.Content{MediaType: "text/markdown;charset=utf-8", Data: []byte(body.markdown)}
+	}
 	if !body.cut {
 		return nil
 	}
@@ -172,6 +178,30 @@ func (c *connector) fill(ctx context.Context, l *letter, p *prepared) error {
 		return fmt.Errorf("keep the mail: %w", err)
 	}
 	p.in.Original = whole.Ref
+	return nil
+}
+
+// maxFiles is how many files a message may have.
+const maxFiles = 32
+
+// keepFiles stores the attachments of a mail. What is too large or too much is
+// named in the text.
+func (c *connector) keepFiles(ctx context.Context, body *gist, p *prepared) error {
+	p.in.Files = nil
+	for _, part := range body.files {
+		kept, err := event.Content{}, event.Permanent(errors.New("too many files"))
+		if len(p.in.Files) < maxFiles {
+			kept, err = c.host.Media().Store(ctx, part.ContentType, bytes.NewReader(part.Content))
+		}
+		switch {
+		case err == nil:
+			p.in.Files = append(p.in.Files, event.File{Name: called(part), Content: kept})
+		case event.IsPermanent(err):
+			body.text, body.markdown, body.cut = strings.TrimSpace(body.text+"\n[attachment: "+called(part)+"]"), "", true
+		default:
+			return fmt.Errorf("keep an attachment: %w", err)
+		}
+	}
 	return nil
 }
 

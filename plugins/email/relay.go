@@ -1,12 +1,10 @@
 package email
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -117,7 +115,7 @@ func (l *link) transact(m outgoing) (step, error) {
 	if ok, _ := l.client.Extension("SMTPUTF8"); m.utf8 && !ok {
 		return stepRcpt, &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "the mail server takes no address with letters beyond ASCII"}
 	}
-	if err := l.client.Mail(m.from, &smtp.MailOptions{Size: int64(len(m.data)), UTF8: m.utf8}); err != nil {
+	if err := l.client.Mail(m.from, &smtp.MailOptions{Size: m.length(), UTF8: m.utf8}); err != nil {
 		return stepMail, err
 	}
 	opts := &smtp.RcptOptions{}
@@ -134,7 +132,7 @@ func (l *link) transact(m outgoing) (step, error) {
 	if err := l.conn.SetDeadline(time.Now().Add(l.client.SubmissionTimeout)); err != nil {
 		return stepBody, err
 	}
-	if _, err := io.Copy(w, bytes.NewReader(m.data)); err != nil {
+	if err := m.copyTo(w); err != nil {
 		return stepBody, err
 	}
 	_, err = w.CloseWithResponse()

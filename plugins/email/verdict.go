@@ -30,6 +30,9 @@ func (s step) String() string {
 // nothing has been sent. After it only the server's answer tells: without one
 // the outcome is unknown, and the error says no more than that.
 func verdict(at step, err error) error {
+	if _, _, ok := event.AsRetry(err); ok || errors.Is(err, errNoFile) {
+		return err // our own: nothing was sent
+	}
 	var answer *smtp.SMTPError
 	if !errors.As(err, &answer) {
 		if at == stepDot {
@@ -37,7 +40,7 @@ func verdict(at step, err error) error {
 		}
 		return event.Retry(event.ScopeConnector, 0, fmt.Errorf("%s: %w", at, err))
 	}
-	said := fmt.Errorf("%s: the mail server said: %s", at, spoken(answer))
+	said := &answered{fmt.Sprintf("%s: the mail server said: %s", at, spoken(answer)), answer}
 	switch {
 	case at == stepConnect, answer.Code == 421, isOurFault(answer):
 		return event.Retry(event.ScopeConnector, 0, said)
@@ -52,6 +55,15 @@ func verdict(at step, err error) error {
 	}
 	return event.Retry(event.ScopeMessage, 0, said)
 }
+
+// answered is what a mail server said, as one line.
+type answered struct {
+	text   string
+	answer *smtp.SMTPError
+}
+
+func (a *answered) Error() string { return a.text }
+func (a *answered) Unwrap() error { return a.answer }
 
 // isOurFault tells what a login or TLS setting has to mend: the mail itself is
 // not at fault and waits (RFC 4954, section 6).

@@ -16,7 +16,7 @@ const maxURL = 4096
 // behind "//". Nothing here runs, reads files or carries its own content.
 var schemes = map[string]bool{
 	"http": true, "https": true, "ftp": true, "mxc": true,
-	"mailto": false, "tel": false, "sip": false, "sips": false, "im": false, "xmpp": false, "matrix": false, "cid": false,
+	"mailto": false, "tel": false, "sip": false, "sips": false, "im": false, "xmpp": false, "matrix": false,
 }
 
 // address returns an address as it may be shown as a link: of an allowed
