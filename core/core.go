@@ -203,7 +203,9 @@ func (h *Host) wire(k kept) error {
 	}
 	h.current.Store(&setup{config: h.Config, table: table, connectors: h.now().connectors})
 	h.warn(h.Config)
-	edge, err := sipedge.New(edgeConfig(h.Config, k, h.Log), edgeHost{h})
+	conf := edgeConfig(h.Config, k, h.Log)
+	conf.RefuseFiles = func() []string { return h.now().config.Files.Refuse }
+	edge, err := sipedge.New(conf, edgeHost{h})
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
 	}

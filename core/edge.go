@@ -214,34 +214,27 @@ func (e edgeHost) Told(ctx context.Context, from event.Address, r event.Report) 
 	return e.h.sip.Report(ctx, r)
 }
 
+// Body reads a body.
+func (e edgeHost) Body(ctx context.Context, c event.Content) (event.Content, error) {
+	return e.h.bus.Load(ctx, c)
+}
+
 // Registered wakes what waits for a phone.
 func (e edgeHost) Registered(aor event.Address) { e.h.sip.Wake(aor) }
 
 // edgeSink delivers to phones.
 type edgeSink struct{ h *Host }
 
-// Deliver hands a message to the edge, with its body in memory.
+// Deliver hands a message to the edge, with its body in memory unless it is too
+// large to go over SIP.
 func (s edgeSink) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
-	var err error
-	if d.Content, err = s.h.bus.Load(ctx, d.Content); err != nil {
-		return event.Receipt{}, event.Retry(event.ScopeMessage, 0, err)
-	}
-	if d.Kind == event.KindStatus && d.MessageID == "" { // no receipt was asked for
-		d.Data = notDelivered(d.Data)
+	if d.Size <= mapping.MaxOpen {
+		var err error
+		if d.Content, err = s.h.bus.Load(ctx, d.Content); err != nil {
+			return event.Receipt{}, event.Retry(event.ScopeMessage, 0, err)
+		}
 	}
 	return s.h.edge.Deliver(ctx, d)
-}
-
-// maxNotice keeps a notice within one datagram, in bytes.
-const maxNotice = 600
-
-// notDelivered is the text by which a phone is told of a failure.
-func notDelivered(why []byte) []byte {
-	text := "Not delivered. " + strings.ToValidUTF8(string(why), "\uFFFD")
-	if len(text) > maxNotice {
-		text = strings.ToValidUTF8(text[:maxNotice], "") + "…"
-	}
-	return []byte(text)
 }
 
 // Find can't tell: SIP has no way to ask. The repetition carries the same

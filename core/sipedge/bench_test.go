@@ -17,11 +17,12 @@ import (
 // idleHost takes everything and keeps nothing: what is measured is the edge.
 type idleHost struct{ puts atomic.Int64 }
 
-func (h *idleHost) Put(context.Context, event.Inbound) error                { h.puts.Add(1); return nil }
-func (h *idleHost) Stored(string) bool                                      { return false }
-func (h *idleHost) Check(context.Context, event.Inbound) error              { return nil }
-func (h *idleHost) Told(context.Context, event.Address, event.Report) error { return nil }
-func (h *idleHost) Registered(event.Address)                                {}
+func (h *idleHost) Put(context.Context, event.Inbound) error                       { h.puts.Add(1); return nil }
+func (h *idleHost) Stored(string) bool                                             { return false }
+func (h *idleHost) Check(context.Context, event.Inbound) error                     { return nil }
+func (h *idleHost) Told(context.Context, event.Address, event.Report) error        { return nil }
+func (h *idleHost) Body(_ context.Context, c event.Content) (event.Content, error) { return c, nil }
+func (h *idleHost) Registered(event.Address)                                       {}
 
 // benchEdge starts an edge on which the clients of this machine have accounts,
 // or are a trunk that needs none.

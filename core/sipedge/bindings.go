@@ -37,10 +37,10 @@ type binding struct {
 	CSeq     uint32
 	Expires  time.Time
 
-	CPIM bool `json:",omitempty"` // it took message/cpim when it registered
+	Accept []string `json:",omitempty"` // media types that it was known to take when it registered
 
-	suspended bool  // it did not answer; guarded by its phones' mu
-	cpim      *bool // whether it takes message/cpim, if known since; guarded, too
+	taste     *taste // of the device: a refresh has that of the binding before
+	suspended bool   // it did not answer; guarded by its phones' mu
 }
 
 // is tells whether a binding takes the place of another: that of the same
@@ -166,6 +166,7 @@ func (r *registrar) load(ctx context.Context, log *slog.Logger) error {
 		now := time.Now()
 		for _, b := range saved {
 			if b != nil && b.Path.Network == "udp" && b.Expires.After(now) {
+				b.taste = newTaste(b.Accept)
 				p.all = append(p.all, b)
 			}
 		}
@@ -234,9 +235,8 @@ func (p *phones) suspend(b *binding) {
 	b.suspended = true
 }
 
-// takesCPIM notes that the phone at a path has sent message/cpim: it will take
-// it, too.
-func (p *phones) takesCPIM(at path) {
+// sends notes that the phone at a path has sent a type: it will take it, too.
+func (p *phones) sends(at path, kind string) {
 	if p == nil { // the account was taken away just now
 		return
 	}
@@ -244,25 +244,9 @@ func (p *phones) takesCPIM(at path) {
 	defer p.mu.Unlock()
 	for _, b := range p.all {
 		if b.Path.same(at) {
-			b.cpim = new(true)
+			b.taste.sends(kind)
 		}
 	}
-}
-
-// refusesCPIM notes that a phone does not take message/cpim after all.
-func (p *phones) refusesCPIM(b *binding) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b.cpim = new(false)
-}
-
-func (p *phones) cpim(b *binding) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if b.cpim != nil {
-		return *b.cpim
-	}
-	return b.CPIM
 }
 
 // revive ends the suspension of the phones at a path and tells whether there

@@ -44,10 +44,6 @@ type course struct {
 
 // byTrunk delivers a message through a trunk.
 func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.Receipt, error) {
-	d, err := formOf(d)
-	if err != nil {
-		return event.Receipt{}, event.Permanent(err)
-	}
 	if d.Sent.IsZero() {
 		d.Sent = time.Now() // once: all servers get the same request
 	}
@@ -57,13 +53,15 @@ func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
-	receipt, err := e.inParts(d, string(target), func(d event.Delivery, part string) (event.Receipt, error) {
+	one := func(d event.Delivery, part string) (event.Receipt, error) {
 		c := &course{
 			e: e, t: t, d: d, part: part, target: target, proof: proof, turn: t.turnOf(target, d.ID+part),
 			uri: string(aor), own: true, servers: t.servers, been: map[string]bool{string(aor): true},
 		}
 		return c.run(life)
-	})
+	}
+	send := func(d event.Delivery) (event.Receipt, error) { return e.inParts(d, string(target), one) }
+	receipt, err := e.inForms(life, d, way{taste: t.taste(target), send: send})
 	if err != nil && life.Err() != nil {
 		return event.Receipt{}, fmt.Errorf("stopped while waiting for the trunk %s: %w", t.Name, err)
 	}

@@ -156,49 +156,23 @@ func rank(err error) int {
 	return 4
 }
 
-// try sends to one phone and waits for its final response. One that refuses
-// CPIM gets the bare message at once.
+// try sends to one phone and waits for its final response.
 func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
-	if d.Kind != event.KindMessage || !p.cpim(b) {
-		return e.tryForm(life, p, b, d)
+	fits := func(d event.Delivery) bool {
+		req, err := e.compose(d, b.hop)
+		return err == nil && fits(req, d, e.direct(b)) == nil
 	}
-	w, err := wrapped(d)
-	if err == nil {
-		if req, bad := e.compose(w, b.hop); bad != nil || fits(req, w, e.direct(b)) != nil {
-			return e.tryForm(life, p, b, d) // the wrapper is not worth a message
-		}
-		var r event.Receipt
-		if r, err = e.tryForm(life, p, b, w); !errors.Is(err, errType) {
-			return r, err
-		}
-		p.refusesCPIM(b)
+	send := func(d event.Delivery) (event.Receipt, error) {
+		return e.inParts(d, b.Contact, func(d event.Delivery, part string) (event.Receipt, error) {
+			return e.tryPart(life, p, b, d, part)
+		})
 	}
-	return e.tryForm(life, p, b, d)
+	return e.inForms(life, d, way{b.taste, fits, func() { e.learn(life, b) }, send})
 }
 
 // direct tells whether all of the way to a phone is known to take large
 // requests: there is nothing between, or what is between is known.
 func (e *Edge) direct(b *binding) bool { return len(b.Routes) == 0 || e.large(hostOf(b.Path)) }
-
-// formOf returns what goes over SIP for a delivery: of a status that was asked
-// for by IMDN, that notification.
-func formOf(d event.Delivery) (event.Delivery, error) {
-	if d.Kind == event.KindStatus && d.MessageID != "" {
-		return receipt(d)
-	}
-	return d, nil
-}
-
-// tryForm sends one form of a message.
-func (e *Edge) tryForm(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
-	d, err := formOf(d)
-	if err != nil {
-		return event.Receipt{}, event.Permanent(err)
-	}
-	return e.inParts(d, b.Contact, func(d event.Delivery, part string) (event.Receipt, error) {
-		return e.tryPart(life, p, b, d, part)
-	})
-}
 
 // tryPart sends one request to a phone.
 func (e *Edge) tryPart(life context.Context, p *phones, b *binding, d event.Delivery, part string) (event.Receipt, error) {

@@ -93,6 +93,7 @@ type Config struct {
 	DNS           []string          // servers asked about trunks, "host:port"; those of the system if empty
 	Safe          []netip.Prefix    // see SetSafePaths
 	Bindings      Bindings          // keeps registrations over a restart; nil keeps them in memory only
+	RefuseFiles   func() []string   // endings of names and MIME types of files that are not passed on; nil: all are
 	Log           *slog.Logger
 }
 
@@ -110,6 +111,8 @@ type Host interface {
 	// Told tells what a phone of this address says became of a message that was
 	// delivered to it.
 	Told(ctx context.Context, from event.Address, r event.Report) error
+	// Body returns content with its body in Data.
+	Body(ctx context.Context, c event.Content) (event.Content, error)
 	// Registered tells that a phone of this address can be reached now.
 	Registered(aor event.Address)
 }
@@ -138,9 +141,11 @@ type Edge struct {
 	working chan struct{} // one token per request in work
 	inWork  sharing
 	turns   turns
-	parts   progress
-	repeats repeats
-	ready   chan struct{}
+
+	refuseFiles func() []string
+	parts       progress
+	repeats     repeats
+	ready       chan struct{}
 
 	mu     sync.Mutex
 	ua     *sipgo.UserAgent
@@ -164,7 +169,7 @@ func New(c Config, h Host) (*Edge, error) {
 		host: h, log: c.Log.With("connector", event.BuiltinSIP), domains: d, listen: c.Listen, patience: answerWait,
 		working: make(chan struct{}, maxAtWork), ready: make(chan struct{}), changed: make(chan struct{}, 1),
 		resolver: resolve.New(c.DNS...),
-		inWork:   sharing{all: map[string]*share{}}, turns: turns{all: map[event.Address]*turn{}},
+		inWork:   sharing{all: map[string]*share{}}, turns: turns{all: map[event.Address]*turn{}}, refuseFiles: c.RefuseFiles,
 	}
 	e.warden = newWarden(e.log, func(a netip.Addr) bool { return e.trunk(a) != nil })
 	if err := e.SetLimits(c.Limits); err != nil {

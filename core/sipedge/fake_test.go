@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +38,7 @@ type fakeHost struct {
 	entered    chan struct{} // a Put has begun
 	registered chan event.Address
 	told       chan event.Report
+	media      map[string][]byte
 }
 
 func newHost() *fakeHost {
@@ -100,6 +102,19 @@ func (h *fakeHost) Told(_ context.Context, from event.Address, r event.Report) e
 	r.Detail = string(from)
 	h.told <- r
 	return nil
+}
+
+func (h *fakeHost) Body(_ context.Context, c event.Content) (event.Content, error) {
+	if c.Ref == "" {
+		return c, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	data, ok := h.media[c.Ref]
+	if !ok {
+		return c, errors.New("no such body")
+	}
+	return event.Content{MediaType: c.MediaType, Data: data}, nil
 }
 
 func (h *fakeHost) Registered(aor event.Address) { h.registered <- aor }

@@ -12,7 +12,6 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
-	"parley.im/plugins/content/cpim"
 	"parley.im/plugins/content/imdn"
 )
 
@@ -74,8 +73,8 @@ func (e *Edge) take(r request, who sender, in event.Inbound) answer {
 		return e.challenge(r, true)
 	}
 	e.heard(who.account.aor, r.path)
-	if bareType(mediaType(r.ContentType())) == cpim.MediaType {
-		e.phones.of(who.account.aor).takesCPIM(r.path)
+	for _, kind := range []string{bareType(mediaType(r.ContentType())), bareType(in.MediaType)} { // in CPIM are others
+		e.phones.of(who.account.aor).sends(r.path, kind)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), putPatience)
 	defer cancel()

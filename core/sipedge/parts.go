@@ -111,14 +111,24 @@ func (e *Edge) eachPart(d event.Delivery, key string, was arrived, send func(d e
 	return event.Receipt{State: event.Delivered}, nil
 }
 
+// undivided tells of a body that is too large for its way and no plain text.
+type undivided struct{ why string }
+
+func (u *undivided) Error() string { return u.why }
+
+// isUTF8 tells whether text of a type is in UTF-8.
+func isUTF8(mediaType string) bool {
+	_, params, err := mime.ParseMediaType(mediaType)
+	charset := strings.ToLower(params["charset"])
+	return err == nil && (charset == "" || charset == "utf-8" || charset == "us-ascii")
+}
+
 // divided returns a plain text in parts of at most room bytes, or says why it
 // has to stay whole.
 func divided(d event.Delivery, room int) ([]string, error) {
 	const most = "over a way that is not known to take more at most %d go"
-	media, params, err := mime.ParseMediaType(d.MediaType)
-	charset := strings.ToLower(params["charset"])
-	if err != nil || media != "text/plain" || d.Kind != event.KindMessage || charset != "" && charset != "utf-8" && charset != "us-ascii" {
-		return nil, fmt.Errorf("a body of %d bytes and type %s; "+most+", and only plain text can be divided", len(d.Data), plain(d.MediaType, 80), max(room, 0))
+	if bareType(d.MediaType) != "text/plain" || d.Kind != event.KindMessage || !isUTF8(d.MediaType) {
+		return nil, &undivided{fmt.Sprintf("a body of %d bytes and type %s; "+most+", and only plain text can be divided", len(d.Data), plain(d.MediaType, 80), max(room, 0))}
 	}
 	texts, err := textsplit.Numbered(string(d.Data), room)
 	if err != nil || len(texts) > maxParts {

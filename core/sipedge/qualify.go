@@ -118,6 +118,30 @@ func (e *Edge) alive(ctx context.Context, t *trunk, x resolve.Target) (*sip.Resp
 	return e.exchange(ctx, req, p)
 }
 
+// learnPatience is how long a phone may take to say what it accepts, while a
+// message waits.
+const learnPatience = 2 * time.Second
+
+// learn asks a phone what it takes (RFC 3261, section 11).
+func (e *Edge) learn(ctx context.Context, b *binding) {
+	ctx, cancel := context.WithTimeoutCause(ctx, min(learnPatience, e.patience), errSilent)
+	defer cancel()
+	req, err := e.outOfDialog(sip.OPTIONS, b.Contact, "sip:"+e.domains.first, b.Contact, b.Path)
+	if err != nil {
+		return
+	}
+	for _, uri := range b.Routes {
+		req.AppendHeader(sip.NewHeader("Route", "<"+uri+">"))
+	}
+	req.AppendHeader(sip.NewHeader("Accept", accepted))
+	res, err := e.exchange(ctx, req, b.Path)
+	if err != nil || res.StatusCode/100 != 2 {
+		e.log.Debug("a phone does not say what it takes", "contact", b.Contact, "error", err)
+		return
+	}
+	b.taste.name(accepted415(res))
+}
+
 // outOfDialog begins a request of our own that is no message of anybody's.
 func (e *Edge) outOfDialog(method sip.RequestMethod, uri, from, to string, p path) (*sip.Request, error) {
 	var target, fromURI, toURI sip.Uri

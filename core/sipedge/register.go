@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
-
-	"parley.im/plugins/content/cpim"
 )
 
 // How long a registration lasts, in seconds.
@@ -96,7 +94,11 @@ func (e *Edge) merge(r request, p *phones, now time.Time) ([]*binding, answer) {
 			if late(r, all[i]) {
 				return nil, say(500, "REGISTER is older than the last one")
 			}
-			b.CPIM = b.CPIM || p.cpim(all[i])
+			if len(b.Accept) > 0 {
+				all[i].taste.name(b.Accept)
+			}
+			b.taste = all[i].taste
+			b.Accept = b.taste.known()
 			all = slices.Delete(all, i, i+1)
 		}
 		if lasts > 0 {
@@ -152,8 +154,9 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 	}
 	b := &binding{
 		hop: hop{Contact: text, Path: r.path}, Q: preference(c), CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo,
-		Expires: now.Add(time.Duration(lasts) * time.Second), CPIM: acceptsCPIM(r),
+		Expires: now.Add(time.Duration(lasts) * time.Second), Accept: accepts(r.members("Accept")),
 	}
+	b.taste = newTaste(b.Accept)
 	if b.Routes, ok = r.routes(); !ok {
 		return nil, 0, say(400, "Unreadable Path")
 	}
@@ -210,19 +213,6 @@ func (e *Edge) firstHop(r request, b *binding) answer {
 		}
 	}
 	return say(439, "First Hop Lacks Outbound Support")
-}
-
-// acceptsCPIM tells whether a request names message/cpim among what its sender
-// takes.
-func acceptsCPIM(r request) bool {
-	for _, v := range r.values("Accept") {
-		for t := range strings.SplitSeq(v, ",") {
-			if bareType(t) == cpim.MediaType {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // expiry returns for how many seconds a Contact asks, at most the longest we

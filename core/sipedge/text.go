@@ -66,6 +66,18 @@ func quoted(name string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(plain(name, maxName))
 }
 
+// maxNotice keeps a notice within one datagram, in bytes.
+const maxNotice = 600
+
+// notDelivered is the text by which a phone is told of a failure.
+func notDelivered(why []byte) []byte {
+	text := "Not delivered. " + strings.ToValidUTF8(string(why), "\uFFFD")
+	if len(text) > maxNotice {
+		text = strings.ToValidUTF8(text[:maxNotice], "") + "…"
+	}
+	return []byte(text)
+}
+
 // checkType refuses what may not stand as a media type in a header.
 func checkType(t string) error {
 	if len(t) > maxType {

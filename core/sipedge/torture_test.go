@@ -255,7 +255,8 @@ func (h picky) Check(ctx context.Context, in event.Inbound) error {
 	return h.fakeHost.Check(ctx, in)
 }
 
-func (h picky) Registered(event.Address) {}
+func (h picky) Body(_ context.Context, c event.Content) (event.Content, error) { return c, nil }
+func (h picky) Registered(event.Address)                                       {}
 
 var (
 	startMethod = regexp.MustCompile(`^\S+`)

@@ -56,6 +56,7 @@ type trunk struct {
 	lost    string             // why no server was found when they were looked for last
 	waiting map[event.Address]bool
 	turns   map[event.Address]answers
+	tastes  map[event.Address]*taste
 }
 
 // answers are those to a delivery that was not taken.
@@ -71,7 +72,7 @@ const maxWaiting = 10000
 func (d domains) newTrunk(t Trunk) (*trunk, error) {
 	w := &trunk{
 		Trunk: t, proof: t.Credentials.answerer(), pace: timerate.NewLimiter(timerate.Inf, 1),
-		state: map[string]*server{}, waiting: map[event.Address]bool{}, turns: map[event.Address]answers{},
+		state: map[string]*server{}, waiting: map[event.Address]bool{}, turns: map[event.Address]answers{}, tastes: map[event.Address]*taste{},
 	}
 	if slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return !p.IsValid() }) {
 		return nil, errors.New("a peer is no address")
@@ -224,6 +225,21 @@ func (t *trunk) turnOf(target event.Address, id string) int {
 		return a.turns
 	}
 	return 0
+}
+
+// taste returns what is known of an address behind the trunk.
+func (t *trunk) taste(target event.Address) *taste {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := t.tastes[target]
+	if known == nil {
+		if len(t.tastes) >= maxWaiting {
+			clear(t.tastes)
+		}
+		known = newTaste(nil)
+		t.tastes[target] = known
+	}
+	return known
 }
 
 // answered notes how often a delivery was answered, and not taken; 0 when it is

@@ -417,7 +417,8 @@ func TestM13LargeRequestsByATrunk(t *testing.T) {
 	u := newFar(t, "udp", "127.0.0.77:0", nil) // where nobody else has the port in TCP
 	tcp := newFar(t, "tcp", u.addr, nil)
 	long := by("o1")
-	long.MediaType, long.Data = "text/html", []byte(strings.Repeat("Straße ", 700))
+	long.Sender = "sip:eve@example.com" // from a phone: it goes as it came
+	long.MediaType, long.Data = "application/x-drawing", []byte(strings.Repeat("Straße ", 700))
 	for _, network := range []string{"udp", "tcp"} {
 		_, s := outward(t, Trunk{Servers: []string{u.uri(network)}})
 		wantFailed(t, await(t, deliver(s, long)), event.ReasonPermanent, "only plain text can be divided")

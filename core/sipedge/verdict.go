@@ -1,7 +1,6 @@
 package sipedge
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,8 +11,14 @@ import (
 	"parley.im/bus/event"
 )
 
-// errType says that a phone does not take the type of a message.
-var errType = errors.New("it does not take this type")
+// typeRefused says that the far side does not take the type of a message, and
+// what it takes if it says so.
+type typeRefused struct {
+	err    error
+	accept []string
+}
+
+func (t *typeRefused) Error() string { return "it does not take this type: " + t.err.Error() }
 
 // verdict turns a final response into what it means for the message (RFC 3428,
 // section 4; RFC 3261, section 21). 202 is no delivery and 200 no reading.
@@ -25,7 +30,7 @@ func verdict(res *sip.Response, d event.Delivery, repeated bool) (event.Receipt,
 	case code/100 == 3:
 		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: redirections of phones are not followed", err))
 	case code == 415:
-		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: %w", errType, err))
+		return event.Receipt{}, event.Permanent(&typeRefused{err, accepted415(res)})
 	case code == 202:
 		return event.Receipt{State: event.Accepted}, nil
 	case code/100 == 2:
@@ -44,6 +49,19 @@ func verdict(res *sip.Response, d event.Delivery, repeated bool) (event.Receipt,
 		return event.Receipt{}, event.Retry(event.ScopeTarget, 0, err)
 	}
 	return event.Receipt{}, event.Permanent(err)
+}
+
+// accepted415 reads the Accept of a response.
+func accepted415(res *sip.Response) []string {
+	return accepts(func(yield func(string) bool) {
+		for _, h := range res.GetHeaders("Accept") {
+			for m := range strings.SplitSeq(h.Value(), ",") {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	})
 }
 
 // passing are the responses that may be another one later.

@@ -45,9 +45,10 @@ func (h *host) count() int {
 	return len(h.ids)
 }
 
-func (h *host) Check(context.Context, event.Inbound) error              { return nil }
-func (h *host) Told(context.Context, event.Address, event.Report) error { return nil }
-func (h *host) Registered(a event.Address)                              { h.registered <- a }
+func (h *host) Check(context.Context, event.Inbound) error                     { return nil }
+func (h *host) Told(context.Context, event.Address, event.Report) error        { return nil }
+func (h *host) Body(_ context.Context, c event.Content) (event.Content, error) { return c, nil }
+func (h *host) Registered(a event.Address)                                     { h.registered <- a }
 
 // edge starts one and returns its addresses by network.
 func edge(t testing.TB) (*sipedge.Edge, *host, map[string]string) {

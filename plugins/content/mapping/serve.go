@@ -1,7 +1,13 @@
 package mapping
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"mime"
+	"mime/multipart"
+	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -39,4 +45,40 @@ func Part(m Message, path string) (event.File, error) {
 	}
 	c.MediaType = sniffed(c.MediaType, c.Data)
 	return event.File{Name: fileName(r.kept.name, c.MediaType), Content: c}, nil
+}
+
+// LinkTo returns the link to the nth file of a message, as Map would write it.
+func LinkTo(m Message, n int) (url string, ok bool) {
+	r := reader{rich: true}
+	if r.message(m) != nil || n < 0 || n >= len(r.files) || m.Links == "" {
+		return "", false
+	}
+	return link(m.Links, r.files[n].path, r.files[n].Name), true
+}
+
+// Mixed returns a text and files, whose bodies are in Data, as multipart/mixed
+// (RFC 2046, section 5.1.3). The boundary is made from a name, so that the same
+// message is the same bytes; an empty text is left out.
+func Mixed(text event.Content, files []event.File, name string) event.Content {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	sum := sha256.Sum256([]byte(name))
+	_ = w.SetBoundary("=_" + hex.EncodeToString(sum[:16])) // of legal characters
+	part := func(c event.Content, name string) {
+		h := textproto.MIMEHeader{"Content-Type": {c.MediaType}}
+		if name != "" {
+			h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+		}
+		h.Set("Content-Transfer-Encoding", "binary")
+		to, _ := w.CreatePart(h) // into memory, as all that follows
+		_, _ = to.Write(c.Data)
+	}
+	if len(text.Data) > 0 {
+		part(text, "")
+	}
+	for _, f := range files {
+		part(f.Content, f.Name)
+	}
+	_ = w.Close()
+	return event.Content{MediaType: "multipart/mixed;boundary=\"" + w.Boundary() + "\"", Data: b.Bytes()}
 }

@@ -1,0 +1,115 @@
+package sipedge
+
+import (
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// maxNamed is how many types of an Accept are remembered.
+const maxNamed = 32
+
+// A taste is what a device, or an address behind a trunk, is known to take: the
+// types that it has named in an Accept, those that it has sent itself, and
+// those that it has answered 415. Without any of this nothing is known.
+type taste struct {
+	mu      sync.Mutex
+	named   []string
+	sent    map[string]bool
+	refused map[string]bool
+	asked   bool // by OPTIONS
+}
+
+func newTaste(named []string) *taste {
+	return &taste{named: named, sent: map[string]bool{}, refused: map[string]bool{}}
+}
+
+// accepts reads Accept headers.
+func accepts(members iter.Seq[string]) (list []string) {
+	for m := range members {
+		kind := bareType(m)
+		if kind != "" && len(kind) <= 100 && checkType(kind) == nil && len(list) < maxNamed && !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	return list
+}
+
+// name notes an Accept. One that says nothing changes nothing.
+func (t *taste) name(list []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(list) > 0 {
+		t.named = list
+	}
+}
+
+// sends notes that the device has sent a type itself.
+func (t *taste) sends(kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.refused, kind)
+	if len(t.sent) < maxNamed {
+		t.sent[kind] = true
+	}
+}
+
+// refuses notes a 415 to a type, with the Accept that came with it.
+func (t *taste) refuses(kind string, accept []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.refused) >= 2*maxNamed {
+		clear(t.refused)
+	}
+	t.refused[kind] = true
+	if len(accept) > 0 {
+		t.named = accept
+	}
+}
+
+// takes tells whether a type is certainly taken. "*/*" says nothing of what is
+// shown to anybody.
+func (t *taste) takes(kind string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	group, _, _ := strings.Cut(kind, "/")
+	return !t.refused[kind] && (t.sent[kind] || slices.Contains(t.named, kind) || slices.Contains(t.named, group+"/*"))
+}
+
+// rejects tells whether a type is certainly not taken: it was refused, or there
+// is an Accept that leaves it out.
+func (t *taste) rejects(kind string) bool {
+	if t.takes(kind) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refused[kind] || len(t.named) > 0 && !slices.Contains(t.named, "*/*")
+}
+
+// known are the types that are worth remembering over a restart.
+func (t *taste) known() (list []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list = slices.Clone(t.named)
+	for kind := range t.sent {
+		if !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	list = slices.DeleteFunc(list, func(kind string) bool { return t.refused[kind] })
+	slices.Sort(list)
+	return list
+}
+
+// ask returns true once, where it is not known what is taken.
+func (t *taste) ask() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.asked || len(t.named) > 0 {
+		return false
+	}
+	t.asked = true
+	return true
+}
