@@ -219,6 +219,14 @@ func (e edgeHost) Body(ctx context.Context, c event.Content) (event.Content, err
 	return e.h.bus.Load(ctx, c)
 }
 
+// Composing passes on that the holder of a phone is composing, and tells
+// subscribers.
+func (e edgeHost) Composing(ctx context.Context, t event.Typing) error {
+	t.Lane = e.h.tokens.Inbound(t.Sender, t.Recipient, "")
+	e.h.signal(ctx, t)
+	return e.h.bus.Signal(ctx, t)
+}
+
 // Registered wakes what waits for a phone.
 func (e edgeHost) Registered(aor event.Address) { e.h.sip.Wake(aor) }
 

@@ -21,6 +21,7 @@ func (h *idleHost) Put(context.Context, event.Inbound) error                    
 func (h *idleHost) Stored(string) bool                                             { return false }
 func (h *idleHost) Check(context.Context, event.Inbound) error                     { return nil }
 func (h *idleHost) Told(context.Context, event.Address, event.Report) error        { return nil }
+func (h *idleHost) Composing(context.Context, event.Typing) error                  { return nil }
 func (h *idleHost) Body(_ context.Context, c event.Content) (event.Content, error) { return c, nil }
 func (h *idleHost) Registered(event.Address)                                       {}
 

@@ -113,6 +113,8 @@ type Host interface {
 	Told(ctx context.Context, from event.Address, r event.Report) error
 	// Body returns content with its body in Data.
 	Body(ctx context.Context, c event.Content) (event.Content, error)
+	// Composing tells that somebody is composing, or has stopped.
+	Composing(ctx context.Context, t event.Typing) error
 	// Registered tells that a phone of this address can be reached now.
 	Registered(aor event.Address)
 }

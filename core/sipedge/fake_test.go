@@ -39,12 +39,13 @@ type fakeHost struct {
 	registered chan event.Address
 	told       chan event.Report
 	media      map[string][]byte
+	typing     chan event.Typing
 }
 
 func newHost() *fakeHost {
 	return &fakeHost{
 		ids: map[string]bool{}, saved: map[event.Address][]byte{}, refuse: map[event.Address]error{},
-		entered: make(chan struct{}, 1000), registered: make(chan event.Address, 1000), told: make(chan event.Report, 1000),
+		entered: make(chan struct{}, 1000), registered: make(chan event.Address, 1000), told: make(chan event.Report, 1000), typing: make(chan event.Typing, 1000), media: map[string][]byte{},
 	}
 }
 
@@ -116,6 +117,8 @@ func (h *fakeHost) Body(_ context.Context, c event.Content) (event.Content, erro
 	}
 	return event.Content{MediaType: c.MediaType, Data: data}, nil
 }
+
+func (h *fakeHost) Composing(_ context.Context, t event.Typing) error { h.typing <- t; return nil }
 
 func (h *fakeHost) Registered(aor event.Address) { h.registered <- aor }
 

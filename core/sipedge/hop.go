@@ -80,26 +80,42 @@ type turn struct {
 
 // take waits for the turn of an address and returns what ends it.
 func (t *turns) take(ctx context.Context, to event.Address) (end func(), err error) {
-	t.mu.Lock()
-	mine := t.all[to]
-	if mine == nil {
-		mine = &turn{token: make(chan struct{}, 1)}
-		t.all[to] = mine
-	}
-	mine.users++
-	t.mu.Unlock()
-	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if mine.users--; mine.users == 0 {
-			delete(t.all, to)
-		}
-	}
+	mine, leave := t.line(to)
 	select {
 	case mine.token <- struct{}{}:
 		return func() { <-mine.token; leave() }, nil
 	case <-ctx.Done():
 		leave()
-		return nil, event.Retry(event.ScopeTarget, 0, fmt.Errorf("an earlier message is still under way: %w", ctx.Err()))
+		return nil, fmt.Errorf("an earlier message is still under way: %w", ctx.Err())
+	}
+}
+
+// tryTake takes the turn of an address if nobody has it.
+func (t *turns) tryTake(to event.Address) (end func(), ok bool) {
+	mine, leave := t.line(to)
+	select {
+	case mine.token <- struct{}{}:
+		return func() { <-mine.token; leave() }, true
+	default:
+		leave()
+		return nil, false
+	}
+}
+
+// line returns the turn of an address, and what gives up one's place in it.
+func (t *turns) line(to event.Address) (mine *turn, leave func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if mine = t.all[to]; mine == nil {
+		mine = &turn{token: make(chan struct{}, 1)}
+		t.all[to] = mine
+	}
+	mine.users++
+	return mine, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if mine.users--; mine.users == 0 {
+			delete(t.all, to)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley.im/bus/event"
+	"parley.im/plugins/content/composing"
 	"parley.im/plugins/content/imdn"
 )
 
@@ -23,7 +24,7 @@ const maxHops = 16
 // are never stored as messages.
 func isSignal(mediaType string) bool {
 	t := bareType(mediaType)
-	return t == "application/im-iscomposing+xml" || t == imdn.MediaType
+	return t == composing.MediaType || t == imdn.MediaType
 }
 
 // message takes a MESSAGE in: who is it, may they, where to, store it, 202

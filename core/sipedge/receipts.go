@@ -99,14 +99,18 @@ func bareType(mediaType string) string {
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// signal takes what phones send by themselves. Only a notice about one of our
-// messages is used; it never causes another message. Nothing that is wrong with
+// signal takes what phones send by themselves: notices about our messages, and
+// signs of typing. They never cause a message. Nothing that is wrong with
 // it is told: a phone that is refused may give up the texts that follow.
 func (e *Edge) signal(ctx context.Context, r request, who sender, in event.Inbound) answer {
-	if bareType(in.MediaType) == imdn.MediaType {
-		if err := e.notified(ctx, r, who, in); err != nil {
-			e.log.Debug("notice from a phone not used", "sender", in.Sender, "error", err)
-		}
+	data, err := inflated(r, in.Data)
+	if in.Data = data; err == nil && bareType(in.MediaType) == imdn.MediaType {
+		err = e.notified(ctx, who, in)
+	} else if err == nil {
+		err = e.composes(ctx, in)
+	}
+	if err != nil {
+		e.log.Debug("notice from a phone not used", "sender", in.Sender, "error", err)
 	}
 	return say(202, "Accepted")
 }
@@ -114,12 +118,8 @@ func (e *Edge) signal(ctx context.Context, r request, who sender, in event.Inbou
 // told are the statuses that say something about one of our messages.
 var told = map[imdn.Status]event.State{imdn.Delivered: event.Delivered, imdn.Displayed: event.Displayed, imdn.Failed: event.Failed}
 
-func (e *Edge) notified(ctx context.Context, r request, who sender, in event.Inbound) error {
-	data, err := inflated(r, in.Data)
-	if err != nil {
-		return err
-	}
-	n, err := imdn.Parse(data)
+func (e *Edge) notified(ctx context.Context, who sender, in event.Inbound) error {
+	n, err := imdn.Parse(in.Data)
 	if err != nil {
 		return err
 	}

@@ -255,6 +255,7 @@ func (h picky) Check(ctx context.Context, in event.Inbound) error {
 	return h.fakeHost.Check(ctx, in)
 }
 
+func (h picky) Composing(context.Context, event.Typing) error                  { return nil }
 func (h picky) Body(_ context.Context, c event.Content) (event.Content, error) { return c, nil }
 func (h picky) Registered(event.Address)                                       {}
 

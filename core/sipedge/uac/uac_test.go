@@ -47,6 +47,7 @@ func (h *host) count() int {
 
 func (h *host) Check(context.Context, event.Inbound) error                     { return nil }
 func (h *host) Told(context.Context, event.Address, event.Report) error        { return nil }
+func (h *host) Composing(context.Context, event.Typing) error                  { return nil }
 func (h *host) Body(_ context.Context, c event.Content) (event.Content, error) { return c, nil }
 func (h *host) Registered(a event.Address)                                     { h.registered <- a }
 

@@ -1,0 +1,216 @@
+package sipedge
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/content/composing"
+	"parley.im/plugins/content/mapping"
+	"parley.im/plugins/content/transfer"
+)
+
+// A device is a phone that answers each request as the test says.
+type device struct {
+	*probe
+	t *testing.T
+	s *started
+}
+
+func newDevice(t *testing.T, accept ...string) (*device, *fakeHost) {
+	h := newHost()
+	s := run(t, config(h), h)
+	p := dial(t, s, "udp")
+	p.online(h)
+	if len(accept) > 0 {
+		p.register("bob", "builder", "<sip:bob@"+p.local()+";transport=udp>", "600", "Accept: "+strings.Join(accept, ", "))
+	}
+	return &device{p, t, s}, h
+}
+
+// gets delivers d, gives the answers, and returns what came.
+func (d *device) gets(m event.Delivery, answers ...string) (reqs []string, r delivered) {
+	d.t.Helper()
+	c := deliver(d.s, m)
+	for _, a := range answers {
+		req := d.mustRead()
+		status, more, _ := strings.Cut(a, "|")
+		if more != "" {
+			d.reply(req, status, more)
+		} else {
+			d.reply(req, status)
+		}
+		reqs = append(reqs, req)
+	}
+	return reqs, await(d.t, c)
+}
+
+func saying(id, mediaType, text string) event.Delivery {
+	d := delivery(id, text)
+	d.MediaType = mediaType
+	return d
+}
+
+func bodyIn(req string) string {
+	_, body, _ := strings.Cut(req, "\r\n\r\n")
+	return strings.TrimSpace(header1(req, "Content-Type")) + " " + body
+}
+
+// C10 C11: a phone of which nothing is known is asked by OPTIONS, once, when
+// something would be lost on it, and gets what it takes.
+func TestAPhoneIsAskedWhatItTakes(t *testing.T) {
+	p, _ := newDevice(t)
+	if reqs, r := p.gets(delivery("o0", "plain"), "200 OK"); len(reqs) != 1 || r.err != nil { // nothing is lost: nothing is asked
+		t.Fatal(r.err)
+	}
+	reqs, r := p.gets(saying("o1", "text/markdown", "**now** x < y"), "200 OK|Accept: text/html, text/plain", "200 OK")
+	if !strings.HasPrefix(reqs[0], "OPTIONS ") || bodyIn(reqs[1]) != "text/html;charset=utf-8 <p><strong>now</strong> x &lt; y</p>" || r.err != nil || len(r.Losses) != 0 {
+		t.Errorf("%q, %+v, %v", reqs, r.Receipt, r.err)
+	}
+	reqs, r = p.gets(saying("o2", "text/html", "<i>x</i>"), "415 No|Accept: text/plain", "200 OK")
+	if bodyIn(reqs[1]) != "text/plain;charset=utf-8 x" || r.err != nil || !slices.Equal(r.Losses, []string{"emphasis removed"}) {
+		t.Errorf("%q, %+v, %v", reqs, r.Receipt, r.err)
+	}
+	if reqs, _ = p.gets(saying("o3", "text/html", "<i>y</i>"), "200 OK"); bodyIn(reqs[0]) != "text/plain;charset=utf-8 y" {
+		t.Errorf("after a refusal: %q", reqs[0])
+	}
+}
+
+// Between phones a body goes as it came, and after a 415 in the next best form.
+func TestWhatComesFromAPhoneGoesAsItCameFirst(t *testing.T) {
+	p, _ := newDevice(t)
+	d := saying("o1", "text/html", "<b>hi</b>")
+	d.Sender = "sip:alice@example.com"
+	reqs, r := p.gets(d, "200 OK")
+	if bodyIn(reqs[0]) != "text/html <b>hi</b>" || len(r.Losses) != 0 {
+		t.Errorf("%q", reqs)
+	}
+	d.ID = "o2"
+	reqs, r = p.gets(d, "415 No", "200 OK", "200 OK") // it is asked what it takes between
+	if !strings.HasPrefix(reqs[1], "OPTIONS ") || bodyIn(reqs[2]) != "text/plain;charset=utf-8 hi" || r.err != nil {
+		t.Errorf("%q, %v", reqs, r.err)
+	}
+	if header1(reqs[0], "CSeq") == header1(reqs[2], "CSeq") {
+		t.Error("the next form is the same request")
+	}
+	d.ID, d.MediaType, d.Data = "o3", "video/mp4", []byte("x")
+	reqs, r = p.gets(d, "415 No")
+	if len(reqs) != 1 || !event.IsPermanent(r.err) || !strings.Contains(r.err.Error(), "415") {
+		t.Errorf("%q, %v", reqs, r.err)
+	}
+}
+
+func TestFilesGoInTheFormThatADeviceTakes(t *testing.T) {
+	const links = "https://b.example/f/t0k3n"
+	for name, tc := range map[string]struct {
+		accept []string
+		text   string
+		want   string // of the body, in part
+		losses []string
+	}{
+		"a link":        {[]string{"text/plain"}, "see", "see\n\na.png (image/png, 3 bytes): " + links + "/f1/a.png", []string{string(mapping.FileAsLink)}},
+		"alone":         {[]string{"text/plain", "image/png"}, "", "image/png png", nil},
+		"with words":    {[]string{"text/plain", "multipart/mixed"}, "see", "Content-Disposition: attachment; filename=a.png", nil},
+		"RCS":           {[]string{"text/plain", transfer.MediaType}, "", `<data url="` + links + `/f1/a.png"/>`, []string{string(mapping.FileAsLink)}},
+		"external body": {[]string{"text/plain", "message/external-body"}, "", `access-type=URL; URL="` + links + `/f1/a.png"`, []string{string(mapping.FileAsLink)}},
+	} {
+		p, h := newDevice(t, tc.accept...)
+		h.media["r1"] = []byte("png")
+		d := saying("o1", "text/plain", tc.text)
+		d.Links = links
+		d.Files = []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Ref: "r1", SHA256: "s", Size: 3}}}
+		reqs, r := p.gets(d, "200 OK")
+		if !strings.Contains(bodyIn(reqs[0]), tc.want) || r.err != nil || !slices.Equal(r.Losses, tc.losses) {
+			t.Errorf("%s: %q, %+v, %v", name, bodyIn(reqs[0]), r.Receipt, r.err)
+		}
+	}
+}
+
+// C09: a device that refuses a notice gets none any more; of a failure it is
+// told in words.
+func TestANoticeThatIsRefusedIsNotSentAgain(t *testing.T) {
+	p, _ := newDevice(t)
+	status := func(id string, s event.State) event.Delivery {
+		d := delivery(id, "404 Not Found")
+		d.Kind, d.State, d.MessageID = event.KindStatus, s, "m1"
+		return d
+	}
+	if _, r := p.gets(status("s1", event.Delivered), "415 No"); !event.IsPermanent(r.err) {
+		t.Errorf("%v", r.err)
+	}
+	if _, r := p.gets(status("s2", event.Delivered)); !event.IsPermanent(r.err) {
+		t.Errorf("%v", r.err)
+	}
+	reqs, r := p.gets(status("s3", event.Failed), "200 OK")
+	if bodyIn(reqs[0]) != "text/plain;charset=utf-8 Not delivered. 404 Not Found" || r.err != nil {
+		t.Errorf("%q, %v", reqs, r.err)
+	}
+}
+
+// C08 C09: typing goes to whom it is known that they take it, and to nobody who
+// has refused it.
+func TestC08Typing(t *testing.T) {
+	p, h := newDevice(t)
+	sign := func(id string) event.Delivery {
+		return event.Delivery{ID: id, Kind: event.KindTyping, Target: "sip:bob@example.com", From: "sip:lobby@example.com", Sender: "web:u/eve", Active: true, Attempt: 1}
+	}
+	if err := p.s.Typing(t.Context(), sign("t0")); err != nil {
+		t.Error(err)
+	}
+	state := composing.State{Active: true, Refresh: 90 * time.Second}
+	draft := p.message("sip:lobby@example.com", string(state.XML("text/plain"))).with("Content-Type: " + composing.MediaType)
+	draft.from = "<sip:bob@example.com>;tag=f1"
+	draft.auth = login(p.challenge(), "bob", "builder", draft.method, draft.uri, 1)
+	if res := p.ask(draft.String()); code(res) != "202" { // nothing came before: the sign t0 was not sent
+		t.Fatal(res)
+	}
+	if got := <-h.typing; got.Sender != "sip:bob@example.com" || got.Recipient != "sip:lobby@example.com" || !got.Active || got.Refresh != 90*time.Second {
+		t.Errorf("%+v", got)
+	}
+	sent := make(chan error, 1)
+	for i, answer := range []string{"200 OK", "415 No"} {
+		go func() { sent <- p.s.Typing(context.Background(), sign("t"+string(rune('1'+i)))) }()
+		req := p.mustRead()
+		got, err := composing.Parse([]byte(strings.SplitN(req, "\r\n\r\n", 2)[1]))
+		if err != nil || !got.Active || header1(req, "Content-Type") != composing.MediaType {
+			t.Errorf("%+v, %v", got, err)
+		}
+		p.reply(req, answer)
+		if err := <-sent; (err == nil) != (i == 0) {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	if err := p.s.Typing(t.Context(), sign("t3")); err != nil {
+		t.Errorf("after a refusal: %v", err)
+	}
+	if len(h.stored()) != 0 {
+		t.Error("a sign of typing was stored")
+	}
+}
+
+// An address behind a trunk is remembered, too.
+func TestFormsByATrunk(t *testing.T) {
+	f := newFar(t, "udp", "127.0.0.1:0", nil)
+	_, s := outward(t, Trunk{Servers: []string{f.uri("udp")}})
+	d := by("o1")
+	d.Sender, d.MediaType, d.Data = "sip:alice@example.com", "text/html", []byte("<b>hi</b>")
+	c := deliver(s, d)
+	f.next().reply("415 No", "Accept: text/plain")
+	got := f.next()
+	if !strings.HasSuffix(got.text, "\r\n\r\nhi") {
+		t.Error(got.text)
+	}
+	got.reply("200 OK")
+	wantState(t, await(t, c), event.Delivered)
+	d.ID = "o2"
+	c = deliver(s, d)
+	got = f.next()
+	if !strings.HasSuffix(got.text, "\r\n\r\nhi") {
+		t.Error(got.text)
+	}
+	got.reply("200 OK")
+	wantState(t, await(t, c), event.Delivered)
+}
