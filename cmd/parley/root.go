@@ -35,7 +35,7 @@ sends from a softphone or a PBX appears in the room, and the answer goes back.`,
 		Args: cobra.NoArgs,
 		RunE: needsCommand,
 	}
-	root.AddCommand(newRun(), newCheck(), newSend(), newTail(), newTrace(), newDead(), newSIP(), newStatus(), newReload(), newErase(), newAccount(), newRoute(), newBus(), newPlugin(), newBench(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newSend(), newTail(), newTrace(), newDead(), newSIP(), newStatus(), newReload(), newErase(), newAccount(), newRoute(), newContent(), newBus(), newPlugin(), newBench(), newVersion())
 	return root, begun
 }
 

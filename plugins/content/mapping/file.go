@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"mime"
 	"net/url"
 	"path"
 	"strings"
@@ -53,6 +54,19 @@ func extension(mediaType string) string {
 		return m.Extension()
 	}
 	return ""
+}
+
+// fileType returns the type of a file, of whose parameters only the charset of
+// text says something.
+func fileType(mediaType string, data []byte) string {
+	kind, params, err := mime.ParseMediaType(sniffed(mediaType, data))
+	switch {
+	case err != nil:
+		return "application/octet-stream"
+	case strings.HasPrefix(kind, "text/") && params["charset"] != "":
+		return mime.FormatMediaType(kind, map[string]string{"charset": params["charset"]})
+	}
+	return kind
 }
 
 // sniffed returns the type of a file: what its bytes say where its sender said

@@ -145,7 +145,7 @@ func (r *reader) words(s string) {
 }
 
 func (r *reader) file(p part, c event.Content) {
-	c.MediaType = sniffed(p.mediaType, c.Data)
+	c.MediaType = fileType(p.mediaType, c.Data)
 	r.files = append(r.files, file{event.File{Name: fileName(p.name, c.MediaType), Content: c}, p.path})
 }
 
