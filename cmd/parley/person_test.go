@@ -16,8 +16,8 @@ import (
 
 // A chatMessage is a message as the chat page gets it.
 type chatMessage struct {
-	Conv, From, Name, Mark, Reason, Text string
-	Seq                                  int64
+	Conv, From, Name, Mark, Reason, Text, HTML string
+	Seq                                        int64
 }
 
 // A person uses the web chat as the page does: over HTTP, with live events.

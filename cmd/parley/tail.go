@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -75,6 +76,7 @@ type tailed struct {
 	Kind      string
 	Reason    string
 	Detail    string
+	Losses    string // members percent-encoded, joined by spaces
 }
 
 // String returns the event on one line in which texts from outside cannot
@@ -108,7 +110,19 @@ func (e tailed) String() string {
 	}
 	add("reason", e.Reason)
 	add("detail", e.Detail)
+	add("lost", members(e.Losses))
 	return b.String()
+}
+
+// members reads a list attribute for people.
+func members(list string) string {
+	all := strings.Fields(list)
+	for i, m := range all {
+		if said, err := url.PathUnescape(m); err == nil {
+			all[i] = said
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // short is as much of an id as a person needs to find it again.
