@@ -60,6 +60,7 @@ iVBORw0KGgo!AAAANSUhEUg==
 epilogue
 `
 
+// S11 C10 C11: what becomes of a message in forms and structures of all kinds.
 func TestMap(t *testing.T) {
 	for name, tc := range map[string]struct {
 		from   string
@@ -144,7 +145,7 @@ func TestWhatCantBeMapped(t *testing.T) {
 	}
 }
 
-// What a target takes as it is keeps its bytes, so that signatures hold.
+// C03: what a target takes as it is keeps its bytes, so that signatures hold.
 func TestC03WhatIsTakenStaysAsItCame(t *testing.T) {
 	body := []byte("--x\r\nContent-Type: text/plain\r\n\r\nhello \r\n--x\r\n\r\n\x00\xff--x--")
 	for _, types := range [][]string{nil, {"*/*"}, {"text/plain", "multipart/signed"}, {"multipart/*"}} {
