@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -171,4 +172,31 @@ func TestPeerChromiumIsUsableAtPhoneWidth(t *testing.T) {
 	page.do("open the list", chromedp.Click(chromedp.CSS("#side-open")))
 	page.holds("the list has come onto the screen", `document.getAnimations().length === 0 && document.getElementById("side").getBoundingClientRect().left >= 0`)
 	page.picture("narrow-list.png")
+}
+
+func TestPeerChromiumShowsFormatsAndPictures(t *testing.T) {
+	b := newBridge(t)
+	page := openPage(t, b, 1280, 800)
+	page.join("ann")
+	b.sends("alice", "sip:lobby@127.0.0.1", "text/html", `<p>be <b>bold</b><img src=x onerror="window.hostile=1">`+
+		`<a href="javascript:window.hostile=1">here</a> <a href="https://example.com/a">there</a></p><script>window.hostile=1</script>`)
+	page.holds("words with their formats", `document.querySelector("#log .rich strong")?.textContent === "bold"`)
+	page.holds("a link that is safe", `[...document.querySelectorAll("#log .rich a")].map((a) => a.href + a.rel).join() === "https://example.com/anoopener noreferrer nofollow"`)
+	page.holds("nothing else", `window.hostile === undefined && !document.querySelector("#log .rich img, #log .rich script")`)
+	sample, err := os.ReadFile(filepath.Join("testdata", "mime", "phone-picture.eml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(sample), "\n\n")
+	b.sends("alice", "sip:lobby@127.0.0.1", "multipart/mixed;boundary=b", body)
+	page.holds("a picture", `[...document.querySelectorAll("#log .file img")].some((i) => i.complete && i.naturalWidth > 0 && i.alt === "cat.png")`)
+	plan := filepath.Join(t.TempDir(), "plan.txt")
+	if err := os.WriteFile(plan, []byte("the plan"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	page.do("add a file", chromedp.SetUploadFiles(chromedp.CSS("#attach"), []string{plan}))
+	page.holds("the file waits", `document.getElementById("attached").textContent.includes("plan.txt")`)
+	page.do("send it", chromedp.Click(chromedp.CSS("#send")))
+	page.holds("the file is sent", `[...document.querySelectorAll("#log .own .file")].some((a) => a.download === "plan.txt") && !document.querySelector("#attached li")`)
+	page.picture("files.png")
 }

@@ -18,6 +18,7 @@ import (
 type chatMessage struct {
 	Conv, From, Name, Mark, Reason, Text, HTML string
 	Seq                                        int64
+	Files                                      []struct{ Name string }
 }
 
 // A person uses the web chat as the page does: over HTTP, with live events.

@@ -171,6 +171,7 @@ func (s *server) view(ctx context.Context, p person, id string, part participati
 	}
 	since := s.since(p, id)
 	v.Messages, v.More = c.before(math.MaxInt64, since, pageLength)
+	v.Messages = shown(v.Messages)
 	v.Unread = c.unread(max(part.Read, since-1), string(personAddress(p.Name)))
 	return v, nil
 }
@@ -223,7 +224,7 @@ func (s *server) getHistory(w http.ResponseWriter, r *http.Request, p person) {
 		return
 	}
 	list, more := c.before(before, s.since(p, conv), pageLength)
-	answer(w, map[string]any{"messages": list, "more": more})
+	answer(w, map[string]any{"messages": shown(list), "more": more})
 }
 
 func (s *server) postRead(w http.ResponseWriter, r *http.Request, p person) {

@@ -49,6 +49,7 @@ type connector struct {
 	store    *store
 	people   *people
 	outbox   *outbox
+	uploads  uploads
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
@@ -62,6 +63,7 @@ func (c *connector) Describe() sdk.Description {
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
 		Types:    []string{"text/html", "text/plain"},
 		MaxBytes: maxText,
+		MaxFile:  maxFile,
 		HTTP:     true,
 		Find:     true,
 		Settings: schema,

@@ -72,6 +72,10 @@ func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event
 	if err != nil {
 		return event.Receipt{}, err
 	}
+	files, err := c.keepFiles(ctx, d.Files)
+	if err != nil {
+		return event.Receipt{}, err
+	}
 	rev, err := c.hub.begin(ctx)
 	if err != nil {
 		return event.Receipt{}, err
@@ -85,6 +89,7 @@ func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event
 		return receipt(d), err
 	}
 	m := incoming(d, text, html)
+	m.Files = files
 	m.Conv, m.Seq = place.Conv, place.Seq
 	return receipt(d), c.store.add(ctx, m, rev)
 }

@@ -129,6 +129,7 @@ type fakeHost struct {
 	refuses error   // answer of Accepts
 	hold    chan struct{}
 	put     chan event.Inbound
+	kept    map[string][]byte
 }
 
 func newHost(s *memState) *fakeHost {
@@ -164,11 +165,37 @@ func (h *fakeHost) Media() sdk.Media                 { return h }
 func (h *fakeHost) Serve(handler http.Handler) error { h.handler = handler; return nil }
 func (h *fakeHost) Log() *slog.Logger                { return slog.New(slog.DiscardHandler) }
 
-func (h *fakeHost) Store(context.Context, string, io.Reader) (event.Content, error) {
-	return event.Content{}, errors.New("not needed")
+// Store keeps at most 1 MB, and says of more what the host says.
+func (h *fakeHost) Store(_ context.Context, mediaType string, r io.Reader) (event.Content, error) {
+	data, err := io.ReadAll(r)
+	if err == nil && len(data) > 1<<20 {
+		err = event.Permanent(errors.New("the file is too large"))
+	}
+	if err != nil {
+		return event.Content{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.kept == nil {
+		h.kept = map[string][]byte{}
+	}
+	ref := fmt.Sprintf("kept%d", len(h.kept))
+	h.kept[ref] = data
+	return event.Content{MediaType: mediaType, Ref: ref, SHA256: "sum", Size: int64(len(data))}, nil
 }
 
 func (h *fakeHost) Open(_ context.Context, c event.Content) (io.ReadCloser, error) {
+	h.mu.Lock()
+	data, ok := h.kept[c.Ref]
+	h.mu.Unlock()
+	switch {
+	case c.Ref == "":
+		return io.NopCloser(bytes.NewReader(c.Data)), nil
+	case ok:
+		return io.NopCloser(bytes.NewReader(data)), nil
+	case strings.HasPrefix(c.Ref, "kept"):
+		return nil, sdk.ErrNotFound
+	}
 	return io.NopCloser(io.LimitReader(endless{}, c.Size)), nil
 }
 

@@ -43,6 +43,7 @@ type message struct {
 	Nonce     string        `json:"nonce,omitempty"`    // the page's own, so that a repeated post is one message
 	Delivery  string        `json:"delivery,omitempty"` // id of the delivery it came by
 	HTML      string        `json:"html,omitempty"`     // Text with its formats, as package markup writes HTML
+	Files     []file        `json:"files,omitempty"`
 	Text      string        `json:"text,omitempty"`
 
 	revision uint64 // of its State entry
@@ -69,8 +70,30 @@ func decodeMessage(value []byte) (*message, error) {
 	return &m, nil
 }
 
-// view is what a page is given.
-func (m *message) view() []byte { return marshal(m) }
+// view is what a page is given: files are asked for by their place.
+func (m *message) view() []byte { return marshal(m.shown()) }
+
+// shown is m as others may see it.
+func (m *message) shown() *message {
+	if len(m.Files) == 0 {
+		return m
+	}
+	n := *m
+	n.Files = slices.Clone(m.Files)
+	for i := range n.Files {
+		n.Files[i].Ref, n.Files[i].SHA256 = "", ""
+	}
+	return &n
+}
+
+// shown are messages as others may see them.
+func shown(list []*message) []*message {
+	out := make([]*message, len(list))
+	for i, m := range list {
+		out[i] = m.shown()
+	}
+	return out
+}
 
 // marshal writes v on one line. The values here can always be written.
 func marshal(v any) []byte {

@@ -166,6 +166,9 @@ func (o *outbox) inbound(ctx context.Context, m *message) (event.Inbound, error)
 		},
 		Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(m.Text)},
 	}
+	for _, f := range m.Files {
+		in.Files = append(in.Files, event.File{Name: f.Name, Content: f.content()})
+	}
 	if _, inRoom := members(m.Conv); inRoom {
 		in.Recipient, in.Thread = roomAddress(strings.TrimPrefix(m.Conv, "r:")), m.Thread
 		return in, nil

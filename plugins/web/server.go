@@ -56,6 +56,8 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /api/open", s.personal(s.other, s.postOpen))
 	mux.HandleFunc("POST /api/read", s.personal(s.other, s.postRead))
 	mux.HandleFunc("POST /api/messages", s.personal(s.posts, s.postMessage))
+	mux.HandleFunc("POST /api/files", s.uploading(s.postFile))
+	mux.HandleFunc("GET /api/file", s.person(s.getFile))
 	mux.HandleFunc("GET /events", s.person(s.getEvents))
 	return s.door(mux)
 }
@@ -184,6 +186,28 @@ func (s *server) personal(l *limiter, next func(http.ResponseWriter, *http.Reque
 			next(w, r, p)
 		}
 	}))
+}
+
+// uploading lets files of people through that come from the page itself.
+func (s *server) uploading(next func(http.ResponseWriter, *http.Request, person)) http.HandlerFunc {
+	guarded := s.person(func(w http.ResponseWriter, r *http.Request, p person) {
+		switch {
+		case !equal(r.Header.Get("X-Parley-Token"), p.csrf()):
+			refuse(w, http.StatusForbidden, "the page is out of date; reload it")
+		case !s.posts.allow(p.Name):
+			slowDown(w)
+		default:
+			next(w, r, p)
+		}
+	})
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !sameOrigin(r) {
+			refuse(w, http.StatusForbidden, "this request does not come from the chat's own page")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxFile)
+		guarded(w, r)
+	}
 }
 
 // readJSON reads a request's body into v and answers when it can't.

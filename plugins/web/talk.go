@@ -83,24 +83,29 @@ func (s *server) openPerson(ctx context.Context, p person, peer event.Address) (
 	return pairConv(p.Name, name), personAddress(name), 0, err
 }
 
+var errNoUpload = errors.New("a file is not here any more; add it again")
+
 var errGone = errors.New("nobody has that name any more")
 
 type postRequest struct {
 	Conv  string
 	Text  string
-	Nonce string // the same when the page repeats a post
-	Reply int64  // Seq of the message it answers in its thread, or 0
+	Nonce string   // the same when the page repeats a post
+	Reply int64    // Seq of the message it answers in its thread, or 0
+	Files []string // ids of uploads
 }
 
 // check returns what is wrong with a post, in words for the person.
 func (in postRequest) check() error {
 	switch {
-	case strings.TrimSpace(in.Text) == "":
+	case strings.TrimSpace(in.Text) == "" && len(in.Files) == 0:
 		return errors.New("write something first")
 	case len(in.Text) > maxText:
 		return errors.New("that is too long; at most 32,768 bytes")
 	case !utf8.ValidString(in.Text):
 		return errors.New("that is not valid UTF-8")
+	case len(in.Files) > maxAttached:
+		return errors.New("that is too many files for one message; at most 10")
 	case len(in.Nonce) < 8 || len(in.Nonce) > 64:
 		return errors.New("nonce: give 8 to 64 characters")
 	}
@@ -125,6 +130,10 @@ func (s *server) postMessage(w http.ResponseWriter, r *http.Request, p person) {
 			refuse(w, http.StatusNotFound, err.Error())
 			return
 		}
+		if errors.Is(err, errNoUpload) {
+			refuse(w, http.StatusConflict, err.Error())
+			return
+		}
 		if errors.Is(err, errCrowded) {
 			w.Header().Set("Retry-After", "5")
 			refuse(w, http.StatusServiceUnavailable, err.Error())
@@ -133,7 +142,7 @@ func (s *server) postMessage(w http.ResponseWriter, r *http.Request, p person) {
 		s.fail(w, err)
 		return
 	}
-	answer(w, m)
+	answer(w, m.shown())
 }
 
 // say keeps what p says, once for each nonce, and returns it when it is
@@ -148,8 +157,13 @@ func (s *server) say(ctx context.Context, p person, in postRequest) (*message, e
 	if m := c.byNonce(string(personAddress(p.Name)), in.Nonce); m != nil {
 		return m, nil
 	}
+	files, ok := s.uploads.get(p.Name, in.Files)
+	if !ok {
+		return nil, errNoUpload
+	}
 	m := &message{
-		Conv: in.Conv, Time: time.Now().UnixMilli(), From: personAddress(p.Name), Name: p.Name,
+		Files: files,
+		Conv:  in.Conv, Time: time.Now().UnixMilli(), From: personAddress(p.Name), Name: p.Name,
 		Text: short(clean(in.Text, true), maxText), Nonce: in.Nonce,
 	}
 	if in.Reply != 0 {
@@ -176,6 +190,7 @@ func (s *server) say(ctx context.Context, p person, in postRequest) (*message, e
 	if err := s.outbox.post(ctx, m, !pair); err != nil {
 		return nil, err
 	}
+	s.uploads.forget(in.Files)
 	if now := c.find(m.Seq); now != nil {
 		m = now // the mark may have moved on
 	}

@@ -1,7 +1,7 @@
 // Where the person writes.
 
-import { byId } from "./dom.js";
-import { post } from "./net.js";
+import { byId, el, size } from "./dom.js";
+import { post, upload } from "./net.js";
 
 export class Composer {
   constructor(chat, sent) {
@@ -14,6 +14,9 @@ export class Composer {
       this.grow();
     });
     this.text.addEventListener("keydown", (e) => this.key(e));
+    this.files = [];
+    byId("attach").addEventListener("change", (e) => this.attach(e.target));
+    this.text.addEventListener("paste", (e) => e.clipboardData.files.length && this.attach(e.clipboardData));
     byId("composer").addEventListener("submit", (e) => {
       e.preventDefault();
       this.send();
@@ -22,6 +25,39 @@ export class Composer {
       this.answer();
       this.text.focus();
     });
+  }
+
+  // attach uploads files, which go along with what is sent next.
+  async attach(from) {
+    const chosen = [...from.files];
+    if ("value" in from) from.value = "";
+    byId("send-error").textContent = "";
+    for (const file of chosen) {
+      try {
+        this.uploading = (this.uploading || 0) + 1;
+        this.files.push(await upload(file));
+        this.nonce = undefined;
+      } catch (e) {
+        byId("send-error").textContent = `${file.name} was not added: ${e.message}.`;
+      } finally {
+        this.uploading--;
+      }
+      this.list();
+    }
+    this.text.focus();
+  }
+
+  // list shows what goes along.
+  list() {
+    byId("attached").replaceChildren(...this.files.map((f) => {
+      const away = el("button", { type: "button", class: "icon", "aria-label": `Leave out ${f.name}` }, "✕");
+      away.addEventListener("click", () => {
+        this.files = this.files.filter((o) => o !== f);
+        this.nonce = undefined;
+        this.list();
+      });
+      return el("li", {}, el("bdi", {}, f.name), " ", el("span", { class: "muted small" }, size(f.size)), away);
+    }));
   }
 
   key(e) {
@@ -48,7 +84,7 @@ export class Composer {
   }
 
   leave() {
-    if (this.conv) this.drafts.set(this.conv.id, { text: this.text.value, to: this.to });
+    if (this.conv) this.drafts.set(this.conv.id, { text: this.text.value, to: this.to, files: this.files });
   }
 
   enter() {
@@ -56,6 +92,8 @@ export class Composer {
     const draft = this.drafts.get(this.conv.id);
     this.text.value = draft?.text || "";
     this.text.placeholder = this.conv.kind === "room" ? `Message #${this.conv.title}` : `Message ${this.conv.title.replace(/^sips?:/, "")}`;
+    this.files = draft?.files || [];
+    this.list();
     this.answer(draft?.to);
     byId("send-error").textContent = "";
     this.grow();
@@ -66,13 +104,13 @@ export class Composer {
   // same text sent again after a failure is the same message.
   async send() {
     const text = this.text.value.trim();
-    if (!text || this.busy) return;
+    if ((!text && !this.files.length) || this.busy || this.uploading) return;
     this.busy = true;
     this.nonce ||= nonce();
     const conv = this.conv;
     byId("send-error").textContent = "";
     try {
-      const m = await post("api/messages", { conv: conv.id, text, nonce: this.nonce, reply: this.to?.seq || 0 });
+      const m = await post("api/messages", { conv: conv.id, text, nonce: this.nonce, reply: this.to?.seq || 0, files: this.files.map((f) => f.id) });
       this.drafts.delete(conv.id);
       if (conv === this.conv) this.clear();
       this.sent(m);
@@ -85,6 +123,8 @@ export class Composer {
 
   clear() {
     this.text.value = "";
+    this.files = [];
+    this.list();
     this.nonce = undefined;
     this.answer();
     this.grow();

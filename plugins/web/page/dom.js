@@ -68,6 +68,39 @@ export function linked(text) {
   return nodes.filter((n) => n !== "");
 }
 
+// What formatted text may consist of; of the attributes only links have one.
+const formats = new Set(["P", "H1", "H2", "H3", "H4", "H5", "H6", "UL", "OL", "LI", "BLOCKQUOTE", "PRE", "CODE", "STRONG", "EM", "DEL", "BR"]);
+
+// formatted makes nodes of HTML. It is built anew from what is known: tags of
+// other kinds give only their words, and links lead where linked lets them.
+export function formatted(html) {
+  const body = new DOMParser().parseFromString(html, "text/html").body;
+  return [...body.childNodes].flatMap((n) => rebuilt(n, 0));
+}
+
+function rebuilt(node, depth) {
+  if (node.nodeType === Node.TEXT_NODE) return [document.createTextNode(node.data)];
+  if (node.nodeType !== Node.ELEMENT_NODE || depth > 40) return [];
+  const inside = [...node.childNodes].flatMap((n) => rebuilt(n, depth + 1));
+  if (formats.has(node.tagName)) return [el(node.tagName.toLowerCase(), {}, ...inside)];
+  if (node.tagName !== "A") return inside;
+  let url;
+  try {
+    url = new URL(node.getAttribute("href"));
+  } catch {
+    return inside;
+  }
+  const safe = ["https:", "http:", "mailto:", "tel:", "sip:"].includes(url.protocol) && !url.username && !url.password;
+  return safe ? [el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow", title: url.href }, ...inside)] : inside;
+}
+
+// size is how large a file is, for people.
+export function size(bytes) {
+  if (bytes < 1024) return `${bytes} bytes`;
+  if (bytes < 1048576) return `${Math.ceil(bytes / 1024)} KB`;
+  return `${(bytes / 1048576).toFixed(1)} MB`;
+}
+
 // once calls f when calls to the returned function have paused for ms.
 export function once(f, ms) {
   let timer;

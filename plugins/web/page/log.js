@@ -1,6 +1,9 @@
 // The list of messages of the conversation that is open.
 
-import { avatar, byId, dayName, el, linked, sameDay, time } from "./dom.js";
+import { avatar, byId, dayName, el, formatted, linked, sameDay, size, time } from "./dom.js";
+
+// The pictures that the chat gives out as such.
+const pictures = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 
 const marks = {
   sending: ["◌", "sending"],
@@ -137,8 +140,21 @@ export class Log {
   }
 
   content(m) {
-    const text = el("p", { class: "text", dir: "auto" }, ...linked(m.text || ""));
-    return m.title ? [el("p", { class: "subject", dir: "auto" }, m.title), text] : [text];
+    const parts = [];
+    if (m.title) parts.push(el("p", { class: "subject", dir: "auto" }, m.title));
+    if (m.html) parts.push(el("div", { class: "text rich", dir: "auto" }, ...formatted(m.html)));
+    else if (m.text) parts.push(el("p", { class: "text", dir: "auto" }, ...linked(m.text)));
+    if (m.files) parts.push(el("ul", { class: "files" }, ...m.files.map((f, n) => el("li", {}, this.file(m, f, n)))));
+    return parts;
+  }
+
+  // file is a picture that opens, or a name that is saved.
+  file(m, f, n) {
+    const at = `api/file?${new URLSearchParams({ conv: m.conv, seq: m.seq, n })}`;
+    const shown = pictures.has(f.type)
+      ? el("img", { src: at, alt: f.name, loading: "lazy" })
+      : el("span", { class: "file-name" }, "📎 ", el("bdi", {}, f.name));
+    return el("a", { class: "file", href: at, download: f.name, title: `Save ${f.name}` }, shown, el("span", { class: "muted small" }, size(f.size)));
   }
 
   mark(m, own) {

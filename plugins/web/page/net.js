@@ -40,6 +40,15 @@ export function post(path, value) {
   });
 }
 
+// upload sends a file and returns its id.
+export function upload(file) {
+  return ask(`api/files?${new URLSearchParams({ name: file.name })}`, {
+    method: "POST",
+    headers: { "Content-Type": file.type || "application/octet-stream", "X-Parley-Token": token },
+    body: file,
+  });
+}
+
 // Stream follows what happens from a cursor on, and again from where it was
 // after the connection was lost. on has message, presence, read, reset, up and
 // down.

@@ -1,0 +1,214 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/sdk"
+)
+
+// maxFile is the largest file that Deliver takes, in bytes; the host may keep
+// less.
+const maxFile = 100 << 20
+
+// Limits of uploads that are not part of a message yet.
+const (
+	uploadLasts = time.Hour
+	maxUploads  = 16 // of one person
+	maxAttached = 10 // files of one message
+)
+
+// A file is one that stands beside a message; its body is in Media.
+type file struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Size   int64  `json:"size"`
+	Ref    string `json:"ref,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+func (f file) content() event.Content {
+	return event.Content{MediaType: f.Type, Ref: f.Ref, SHA256: f.SHA256, Size: f.Size}
+}
+
+func fileOf(name string, c event.Content) file {
+	return file{Name: short(clean(name, false), 128), Type: c.MediaType, Size: c.Size, Ref: c.Ref, SHA256: c.SHA256}
+}
+
+// keepFiles stores the files of a delivery that are only with it.
+func (c *connector) keepFiles(ctx context.Context, list []event.File) (kept []file, err error) {
+	for _, f := range list {
+		content := f.Content
+		if content.Ref == "" || strings.HasPrefix(content.Ref, "delivery:") {
+			if content, err = c.keepFile(ctx, content); err != nil {
+				return nil, err
+			}
+		}
+		kept = append(kept, fileOf(f.Name, content))
+	}
+	return kept, nil
+}
+
+func (c *connector) keepFile(ctx context.Context, content event.Content) (event.Content, error) {
+	body, err := c.host.Media().Open(ctx, content)
+	if err != nil {
+		return content, event.Retry(event.ScopeMessage, 0, err)
+	}
+	defer body.Close()
+	kept, err := c.host.Media().Store(ctx, content.MediaType, body)
+	if err != nil && !event.IsPermanent(err) {
+		err = event.Retry(event.ScopeMessage, 0, err)
+	}
+	return kept, err
+}
+
+// uploads are files that people have added to what they have not said yet. A
+// restart forgets them: the page then says so.
+type uploads struct {
+	mu  sync.Mutex
+	all map[string]upload // by an id that nobody can guess
+}
+
+type upload struct {
+	person string
+	file   file
+	at     time.Time
+}
+
+var errUploads = errors.New("send what you have first: too many files wait")
+
+// add keeps a file of a person's and returns its id.
+func (u *uploads) add(person string, f file, now time.Time) (string, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.all == nil {
+		u.all = map[string]upload{}
+	}
+	mine := 0
+	for id, x := range u.all {
+		if now.Sub(x.at) > uploadLasts {
+			delete(u.all, id)
+		} else if x.person == person {
+			mine++
+		}
+	}
+	if mine >= maxUploads {
+		return "", errUploads
+	}
+	id := rand.Text()
+	u.all[id] = upload{person, f, now}
+	return id, nil
+}
+
+// get returns the files of a person's by their ids.
+func (u *uploads) get(person string, ids []string) (list []file, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, id := range ids {
+		x, known := u.all[id]
+		if !known || x.person != person {
+			return nil, false
+		}
+		list = append(list, x.file)
+	}
+	return list, true
+}
+
+func (u *uploads) forget(ids []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, id := range ids {
+		delete(u.all, id)
+	}
+}
+
+// postFile keeps a file that a person is about to send.
+func (s *server) postFile(w http.ResponseWriter, r *http.Request, p person) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || len(kind) > 100 {
+		kind = "application/octet-stream"
+	}
+	kept, err := s.host.Media().Store(r.Context(), kind, r.Body)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large), event.IsPermanent(err):
+		refuse(w, http.StatusRequestEntityTooLarge, "that file is too large")
+		return
+	case err != nil:
+		s.fail(w, err)
+		return
+	}
+	f := fileOf(r.URL.Query().Get("name"), kept)
+	if f.Name == "" {
+		f.Name = "file"
+	}
+	id, err := s.uploads.add(p.Name, f, time.Now())
+	if err != nil {
+		refuse(w, http.StatusTooManyRequests, err.Error())
+		return
+	}
+	answer(w, map[string]any{"id": id, "name": f.Name, "size": f.Size})
+}
+
+// pictures are the types that a page may show; SVG is a program.
+var pictures = map[string]bool{"image/png": true, "image/jpeg": true, "image/gif": true, "image/webp": true}
+
+// getFile gives a file of a message to whoever may read the message. Browsers
+// save it, but for pictures within a page.
+func (s *server) getFile(w http.ResponseWriter, r *http.Request, p person) {
+	conv := r.FormValue("conv")
+	seq, err1 := strconv.ParseInt(r.FormValue("seq"), 10, 64)
+	n, err2 := strconv.Atoi(r.FormValue("n"))
+	if err := errors.Join(err1, err2); err != nil {
+		refuse(w, http.StatusBadRequest, "which file?")
+		return
+	}
+	if !s.inConversation(w, r, p, conv) {
+		return
+	}
+	m, err := s.store.get(r.Context(), conv, seq)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if m == nil || !m.visibleTo(p.Name, p.Since) || n < 0 || n >= len(m.Files) {
+		refuse(w, http.StatusNotFound, "there is no such file")
+		return
+	}
+	s.sendFile(w, r, m.Files[n])
+}
+
+func (s *server) sendFile(w http.ResponseWriter, r *http.Request, f file) {
+	body, err := s.host.Media().Open(r.Context(), f.content())
+	if errors.Is(err, sdk.ErrNotFound) {
+		refuse(w, http.StatusGone, "this file is not kept any more")
+		return
+	}
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	defer body.Close()
+	kind := f.Type
+	if !pictures[kind] {
+		kind = "application/octet-stream"
+	}
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.FormatInt(f.Size, 10))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
+	h.Set("Cache-Control", "private, max-age=86400, immutable")
+	if _, err := io.Copy(w, body); err != nil {
+		panic(http.ErrAbortHandler) // the length was promised
+	}
+}
