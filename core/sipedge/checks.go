@@ -201,7 +201,7 @@ func checkHops(_ *Edge, r request) answer {
 }
 
 // extensions are those that a request may require, by its method.
-var extensions = map[sip.RequestMethod][]string{sip.REGISTER: {"path", "outbound"}}
+var extensions = map[sip.RequestMethod][]string{sip.REGISTER: {"path", "outbound"}, sip.MESSAGE: {listExtension}}
 
 func checkRequire(_ *Edge, r request) answer {
 	var unknown []string

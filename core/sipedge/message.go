@@ -34,6 +34,9 @@ func (e *Edge) message(r request) answer {
 	if a.code != 0 {
 		return a
 	}
+	if r.isList() {
+		return e.list(r, who)
+	}
 	to, err := e.recipient(r)
 	if err != nil {
 		return say(404, "Not Found: nobody is named in the Request-URI")

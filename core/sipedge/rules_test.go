@@ -105,7 +105,7 @@ var rules = []struct {
 		{"C09", "", "Signs and notices that can't be used are answered 202, and none goes again to who has refused one.", ""},
 		{"C10", "RFC 2046", "Text of any charset arrives as UTF-8; bytes without meaning are replaced, not dropped.", ""},
 		{"C11", "", "HTML is written anew from words and formats; nothing of its source passes.", ""},
-		{"C12", "RFC 5365", "One MESSAGE to a list of recipients.", "Not built yet: the extension that it requires is answered 420."},
+		{"C12", "RFC 5365, 4, 7", "One MESSAGE to a list of recipients is one to each, once; lists elsewhere are not fetched.", "No consent is asked for (470): a list reaches nobody whom its sender could not write to alone."},
 	}},
 	{"Identity and security", []rule{
 		{"A01", "RFC 8760", "Challenges: the strongest first, each algorithm once, qop auth.", ""},

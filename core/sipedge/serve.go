@@ -14,7 +14,7 @@ const (
 	allowed   = "MESSAGE, REGISTER, OPTIONS"
 	accepted  = "text/plain, */*"
 	encodings = "identity"
-	supported = "path, outbound"
+	supported = "path, outbound, " + listExtension
 )
 
 // request is a SIP request on its way through the edge.
