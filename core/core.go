@@ -62,7 +62,8 @@ type Host struct {
 	trimmed    tally         // events removed from the streams
 	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
-	linkKey    []byte        // of the links to files
+	linkKey    []byte // of the links to files
+	remotes    *remotes
 	signals    chan struct{} // a place for each signal that is being passed on
 	started    time.Time
 }
@@ -83,7 +84,7 @@ func New(o Options) *Host {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{Options: o, ready: make(chan struct{}), wired: make(chan struct{}), signals: make(chan struct{}, maxSignals)}
+	h := &Host{Options: o, ready: make(chan struct{}), wired: make(chan struct{}), signals: make(chan struct{}, maxSignals), remotes: newRemotes()}
 	h.current.Store(&setup{config: o.Config})
 	return h
 }
@@ -221,7 +222,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 	if err := h.sip.Open(ctx); err != nil {
 		return err
 	}
-	s.start(ctx, "retention", h.retain)
+	s.start(ctx, "retention", h.retain, h.learnRemotes)
 	s.start(ctx, "sip", h.edge.Run)
 	h.deliveries = s.start(ctx, "deliver", h.sip.Run)
 	for _, c := range h.now().connectors {
@@ -246,6 +247,10 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abilities) *deliver.Stage {
 	return deliver.New(deliver.Config{
 		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Links: h.linkBase, Log: h.Log,
+		Native: func(ctx context.Context, message string, target event.Address) (string, error) {
+			return h.native(ctx, name, message, target)
+		},
+		Settled: h.remotes.add, Degrade: h.degrade,
 		Token: func(target event.Address) string { return h.tokens.Target(name, target) },
 		Trace: func(o event.Outbound) func(error) {
 			span, _ := h.tracer.Start(o.Traceparent, tracing.Send, name, "messaging.message.id", o.ID, "parley.inbound", o.Inbound)

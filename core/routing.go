@@ -283,8 +283,9 @@ func (h *Host) resolve(ctx context.Context, in event.Inbound) (routed, error) {
 	in.Traceparent = next
 	marked, targets := mark(in, d), unseen(in, d)
 	outs := make([]event.Outbound, len(targets))
+	concerns := h.concerns(ctx, in)
 	for i, t := range targets {
-		outs[i] = h.outbound(in, d, token, t)
+		outs[i] = h.outbound(in, d, token, concerns, t)
 		outs[i].Mark = marked
 	}
 	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(outs))
@@ -312,7 +313,7 @@ func (h *Host) remember(ctx context.Context, in event.Inbound, r routed) error {
 	return nil
 }
 
-func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t route.Target) event.Outbound {
+func (h *Host) outbound(in event.Inbound, d route.Decision, token, concerns string, t route.Target) event.Outbound {
 	o := event.Outbound{
 		ID: event.OutboundID(in.ID, t.Address, 1), Time: time.Now(), Inbound: in.ID, Connector: t.Connector,
 		Target: t.Address, From: t.From, FromName: t.FromName, Generation: 1, Route: d.Route, Mode: event.Mode(d.Mode),
@@ -321,6 +322,7 @@ func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t rout
 	}
 	o.Conversation = token
 	o.InReplyTo = "" // an id of the origin's network says nothing at the target's
+	o.Concerns = concerns
 	o.Hops--
 	return o
 }

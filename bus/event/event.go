@@ -87,6 +87,7 @@ type Envelope struct {
 	Conversation string    // conversation token
 	Thread       string    // thread on the network it came from, in the words of an anchor
 	InReplyTo    string    // id, on the network it comes from or goes to, of the message this one answers, edits or concerns
+	Concerns     string    // id of the Inbound that this one answers, edits or concerns, if it is known
 	Title        string    // what SIP and mail call Subject
 	Language     string    // BCP 47
 	Sent         time.Time // when the sender says it was sent, if it does

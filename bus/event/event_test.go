@@ -21,7 +21,7 @@ func examples() map[string]Event {
 	envelope := Envelope{
 		Kind: KindMessage, Sender: "sip:ann@example.com", SenderName: `Ann "A" Müller`,
 		Recipient: "sip:lobby@example.com", Conversation: "c0nv", Thread: "1712345678.0001",
-		InReplyTo: "$evt:hs.org", Title: "Lunch?\r\nce-hops: 99", Language: "de-AT",
+		InReplyTo: "$evt:hs.org", Concerns: InboundID("matrix", "$evt:hs.org"), Title: "Lunch?\r\nce-hops: 99", Language: "de-AT",
 		Sent: at.Add(-time.Second), Expires: at.Add(time.Hour), Wants: []State{Delivered, Displayed},
 		Automatic: true, Origin: "sip", NativeID: "call-id@host;1 MESSAGE", MessageID: "34jk324j", Original: "media-9",
 		Files: []File{{Name: "Plan \"B\".pdf", Content: Content{MediaType: "application/pdf", Ref: "media-7", SHA256: strings.Repeat("0b", 32), Size: 1234}}}, Hops: 7, Mark: InboundID("web", "1") + ";7;",
@@ -124,7 +124,7 @@ func (d draw) envelope(origin string) Envelope {
 	return Envelope{
 		Kind: Kind(d.text("kind")), Sender: Address(d.text("sender")), SenderName: d.text("name"),
 		Recipient: Address(d.text("recipient")), Conversation: d.text("conversation"), Thread: d.text("thread"),
-		InReplyTo: d.text("reply"), Title: d.text("title"), Language: d.text("language"),
+		InReplyTo: d.text("reply"), Concerns: d.text("concerns"), Title: d.text("title"), Language: d.text("language"),
 		Sent: d.time("sent"), Expires: d.time("expires"), Wants: d.states(), State: State(d.text("state")),
 		Automatic: rapid.Bool().Draw(d.T, "automatic"), Origin: origin, NativeID: d.text("native"), MessageID: d.text("message"), Original: d.text("original"), Files: d.files(), Mark: d.text("mark"),
 		Hops: rapid.IntRange(0, 100).Draw(d.T, "hops"), Traceparent: d.text("trace"),

@@ -215,6 +215,7 @@ func (e *Envelope) fields(f *fields) {
 	text(f, "conversation", &e.Conversation)
 	text(f, "thread", &e.Thread)
 	text(f, "inreplyto", &e.InReplyTo)
+	text(f, "concerns", &e.Concerns)
 	text(f, "title", &e.Title)
 	text(f, "language", &e.Language)
 	f.time("sent", &e.Sent)

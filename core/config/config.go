@@ -22,6 +22,7 @@ type Config struct {
 	SIP     SIP
 	HTTP    HTTP
 	Files   Files
+	Kinds   Kinds
 	Tracing Tracing
 	Plugins map[string]Plugin // by instance name
 	Routes  []Route
@@ -119,6 +120,12 @@ type Files struct {
 	Refuse []string      // endings of names (".exe") and MIME types that are not passed on
 }
 
+// Kinds is the [kinds] table: whether what a network does not know is told there
+// in words.
+type Kinds struct {
+	Edits, Deletions, Reactions bool
+}
+
 // Tracing is the [tracing] table.
 type Tracing struct {
 	OTLP   string  // URL of a collector's gRPC; empty: no spans
@@ -196,6 +203,7 @@ func Default() *Config {
 			Limits:  defaultLimits(),
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:8025"},
+		Kinds:   Kinds{Edits: true},
 		Files:   Files{Expire: 7 * day, Max: 25 << 20, Refuse: []string{}},
 		Plugins: map[string]Plugin{},
 	}

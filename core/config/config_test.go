@@ -53,7 +53,7 @@ func TestTheShippedFileShowsEveryKey(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "bridge.toml")
-	text := "zzzz = 1\n[bus]\nzzzz = 1\n[bus.retention]\nzzzz = 1\n[bus.tls]\nzzzz = 1\n[[bus.subscriber]]\nzzzz = 1\n[sip]\nzzzz = 1\n[sip.tls]\nzzzz = 1\n[sip.ws]\nzzzz = 1\n[sip.limits]\nzzzz = 1\n[[sip.account]]\nzzzz = 1\n[[sip.trunk]]\nzzzz = 1\n[sip.trunk.pace]\nzzzz = 1\n[sip.trunk.tls]\nzzzz = 1\n[sip.trunk.numbers]\nzzzz = 1\n[[sip.trunk.numbers.in]]\nmatch = '1'\nzzzz = 1\n[[sip.registration]]\nzzzz = 1\n[http]\nzzzz = 1\n[[route]]\nzzzz = 1\n[tracing]\nzzzz = 1\n[files]\nzzzz = 1\n"
+	text := "zzzz = 1\n[bus]\nzzzz = 1\n[bus.retention]\nzzzz = 1\n[bus.tls]\nzzzz = 1\n[[bus.subscriber]]\nzzzz = 1\n[sip]\nzzzz = 1\n[sip.tls]\nzzzz = 1\n[sip.ws]\nzzzz = 1\n[sip.limits]\nzzzz = 1\n[[sip.account]]\nzzzz = 1\n[[sip.trunk]]\nzzzz = 1\n[sip.trunk.pace]\nzzzz = 1\n[sip.trunk.tls]\nzzzz = 1\n[sip.trunk.numbers]\nzzzz = 1\n[[sip.trunk.numbers.in]]\nmatch = '1'\nzzzz = 1\n[[sip.registration]]\nzzzz = 1\n[http]\nzzzz = 1\n[[route]]\nzzzz = 1\n[tracing]\nzzzz = 1\n[files]\nzzzz = 1\n[kinds]\nzzzz = 1\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

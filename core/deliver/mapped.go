@@ -2,29 +2,48 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/mapping"
 )
 
+// errNotTold says that a message is of no use at its target, and of no harm: it
+// is settled without being sent.
+var errNotTold = errors.New("there is no such thing at the target")
+
 // mapped returns the delivery of a message in the best form that its target
 // takes, and what that loses. The message itself stays as it came.
 func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.Delivery, losses []string, err error) {
 	d = it.Delivery()
-	if !slices.Contains(able.Kinds, d.Kind) {
-		return d, nil, event.Permanent(fmt.Errorf("messages of kind %q are not taken here", d.Kind))
+	if s.Native != nil && it.Concerns != "" && d.InReplyTo == "" {
+		if d.InReplyTo, err = s.Native(ctx, it.Concerns, it.Target); err != nil {
+			return d, nil, ours("look up what the message concerns", err)
+		}
 	}
 	if s.Links != nil {
 		d.Links = s.Links(it.Outbound, it.seq)
 	}
-	if mapping.Opens(d.Content, able.Taker) {
+	taker, note := able.Taker, ""
+	if kind := d.Kind; !able.knows(d) {
+		if d.Kind, note, err = s.degraded(d); err != nil {
+			return d, []string{string(kind) + " not shown"}, err
+		}
+		losses = append(losses, string(kind)+" as text")
+		d.InReplyTo = ""
+		if len(taker.Types) == 0 || taker.Types[0] == "*/*" { // words are put to it
+			taker.Types = []string{"text/plain"}
+		}
+	}
+	if mapping.Opens(d.Content, taker) {
 		if d.Content, err = s.Bus.Load(ctx, d.Content); err != nil {
 			return d, nil, ours("read the body", err)
 		}
 	}
-	m, lost, err := mapping.Map(mapping.Message{Content: d.Content, Files: d.Files, Links: d.Links}, able.Taker)
+	m, lost, err := mapping.Map(mapping.Message{Content: d.Content, Files: d.Files, Links: d.Links, Note: note}, taker)
 	if err != nil {
 		return d, nil, event.Permanent(fmt.Errorf("the message can't be shown there: %w", err))
 	}
@@ -33,4 +52,30 @@ func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.De
 		losses = append(losses, string(l))
 	}
 	return d, losses, nil
+}
+
+// knows tells whether a target takes the kind of a delivery: of an edit, a
+// deletion and a reaction only when it knows the message that they are about.
+func (a Abilities) knows(d event.Delivery) bool {
+	switch d.Kind {
+	case event.KindEdit, event.KindRedact, event.KindReact:
+		return slices.Contains(a.Kinds, d.Kind) && d.InReplyTo != ""
+	}
+	return slices.Contains(a.Kinds, d.Kind)
+}
+
+// degraded makes a message in words of one of a kind that the target does not
+// know, whose body stands below the note.
+func (s *Stage) degraded(d event.Delivery) (event.Kind, string, error) {
+	notes := map[event.Kind]string{
+		event.KindEdit: "[corrected]", event.KindRedact: "[a message was deleted]", event.KindReact: "[reaction]",
+	}
+	note, known := notes[d.Kind]
+	switch {
+	case !known:
+		return d.Kind, "", event.Permanent(fmt.Errorf("messages of kind %q are not taken here", d.Kind))
+	case s.Degrade == nil || !s.Degrade(d.Kind), d.Kind == event.KindEdit && d.Ref == "" && strings.TrimSpace(string(d.Data)) == "":
+		return d.Kind, "", errNotTold
+	}
+	return event.KindMessage, note, nil
 }

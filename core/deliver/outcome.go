@@ -61,8 +61,11 @@ func (l *lane) publish(ctx context.Context, it item, st event.Status) bool {
 // store publishes e, again until it is stored or ctx ends.
 func (s *Stage) store(ctx context.Context, message string, e event.Event) bool {
 	for {
-		_, err := s.Bus.Publish(ctx, e)
+		seq, err := s.Bus.Publish(ctx, e)
 		if err == nil {
+			if st, ok := e.(event.Status); ok && s.Settled != nil {
+				s.Settled(st, seq)
+			}
 			return true
 		}
 		if ctx.Err() != nil {

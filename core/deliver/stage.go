@@ -94,6 +94,14 @@ type Config struct {
 	Token     func(target event.Address) string // names a target in keys, without personal data
 	Policy    Policy
 	Log       *slog.Logger
+	// Native, if given, returns the id by which a message, an Inbound, is known
+	// at a target; "" if it is not.
+	Native func(ctx context.Context, message string, target event.Address) (string, error)
+	// Settled, if given, is told of each outcome that was stored.
+	Settled func(st event.Status, seq uint64)
+	// Degrade, if given, tells whether a kind of message that the target does
+	// not know is to be told in words there; without it nothing is.
+	Degrade func(k event.Kind) bool
 	// Links, if given, returns the address below which the parts of a message,
 	// which has a place in the log, can be fetched for a while; "" for nowhere.
 	Links func(o event.Outbound, seq uint64) string

@@ -368,8 +368,8 @@ func TestOutcomesThatEndAMessage(t *testing.T) {
 		{"M12 it expires while parked", event.Retry(event.ScopeTarget, event.UntilWoken, errors.New("off")), func(o *event.Outbound) {
 			o.Expires = time.Now().Add(50 * time.Millisecond)
 		}, event.ReasonExpired, "not delivered before it expired"},
-		{"the connector does not take the kind", nil, func(o *event.Outbound) { o.Kind = event.KindEdit }, event.ReasonPermanent,
-			`messages of kind "edit" are not taken here`},
+		{"the connector does not take the kind", nil, func(o *event.Outbound) { o.Kind = "poke" }, event.ReasonPermanent,
+			`messages of kind "poke" are not taken here`},
 		{"the connector does not take the type", nil, func(o *event.Outbound) { o.MediaType = "video/mp4; x=1" }, event.ReasonPermanent,
 			"the message can't be shown there: its type is not taken here: video/mp4; here only text/plain"},
 		{"the body is too large", nil, func(o *event.Outbound) { o.Data = bytes.Repeat([]byte("x"), 101) }, event.ReasonPermanent,

@@ -50,6 +50,7 @@ type Message struct {
 	event.Content
 	Files []event.File
 	Links string // address below which anybody can fetch the parts; "" if there is none
+	Note  string // words that are put above the text
 }
 
 // A Taker is what a target takes.

@@ -77,6 +77,7 @@ func encrypted(kind string) bool {
 
 // message reads the body of m, and its files behind it.
 func (r *reader) message(m Message) error {
+	r.words(m.Note)
 	err := r.part(part{mediaType: m.MediaType, body: m.Data, path: "0"}, m.Content)
 	for i, f := range m.Files {
 		r.files = append(r.files, file{event.File{Name: fileName(f.Name, f.MediaType), Content: f.Content}, "f" + strconv.Itoa(i+1)})

@@ -1,0 +1,53 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/content/mapping"
+)
+
+// What a target does not know is told in words, if that is wanted, and else
+// settled without a word.
+func TestKindsThatATargetDoesNotKnow(t *testing.T) {
+	all := []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact}
+	words, raw := mapping.Taker{Types: []string{"text/plain"}}, mapping.Taker{}
+	for name, tc := range map[string]struct {
+		kind    event.Kind
+		kinds   []event.Kind
+		taker   mapping.Taker
+		native  string // what the message concerned is called there
+		degrade bool
+		want    event.Kind
+		text    string
+		losses  []string
+		err     error
+	}{
+		"an edit of what is known":   {event.KindEdit, all, words, "m1", true, event.KindEdit, "new", nil, nil},
+		"an edit of what is unknown": {event.KindEdit, all, words, "", true, event.KindMessage, "[corrected]\n\nnew", []string{"edit as text"}, nil},
+		"no edits there":             {event.KindEdit, all[:1], raw, "m1", true, event.KindMessage, "[corrected]\n\nnew", []string{"edit as text"}, nil},
+		"edits are not told":         {event.KindEdit, all[:1], words, "m1", false, "", "", []string{"edit not shown"}, errNotTold},
+		"a reaction":                 {event.KindReact, all, words, "m1", true, event.KindReact, "new", nil, nil},
+		"a reaction in words":        {event.KindReact, all[:1], words, "m1", true, event.KindMessage, "[reaction]\n\nnew", []string{"react as text"}, nil},
+		"a deletion that is told":    {event.KindRedact, all[:1], words, "m1", true, event.KindMessage, "[a message was deleted]\n\nnew", []string{"redact as text"}, nil},
+		"a reply":                    {event.KindMessage, all, words, "m1", true, event.KindMessage, "new", nil, nil},
+	} {
+		s := &Stage{Config: Config{
+			Native:  func(context.Context, string, event.Address) (string, error) { return tc.native, nil },
+			Degrade: func(event.Kind) bool { return tc.degrade },
+		}}
+		it := item{Outbound: event.Outbound{
+			ID: "o1", Envelope: event.Envelope{Kind: tc.kind, Concerns: "in1"}, Content: event.Content{MediaType: "text/plain", Data: []byte("new")},
+		}}
+		d, losses, err := s.mapped(t.Context(), it, Abilities{Kinds: tc.kinds, Taker: tc.taker})
+		if !errors.Is(err, tc.err) || !slices.Equal(losses, tc.losses) {
+			t.Errorf("%s: %q, %v", name, losses, err)
+		}
+		if err == nil && (d.Kind != tc.want || string(d.Data) != tc.text || d.Kind == tc.kind && d.InReplyTo != tc.native) {
+			t.Errorf("%s: %s %q about %q", name, d.Kind, d.Data, d.InReplyTo)
+		}
+	}
+}
