@@ -60,7 +60,7 @@ func (c *connector) Describe() sdk.Description {
 		Network:  Network,
 		Version:  "1",
 		Schemes:  []string{Network},
-		Kinds:    []event.Kind{event.KindMessage, event.KindStatus, event.KindTyping},
+		Kinds:    []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact, event.KindStatus, event.KindTyping},
 		Types:    []string{string(markup.Matrix), "text/plain"},
 		MaxBytes: maxText,
 		MaxFile:  maxFile,

@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,8 @@ func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receip
 		return c.deliverStatus(ctx, d)
 	case event.KindTyping:
 		return event.Receipt{}, c.deliverTyping(ctx, d)
+	case event.KindEdit, event.KindRedact, event.KindReact:
+		return c.deliverAbout(ctx, d)
 	case event.KindMessage:
 	default:
 		return event.Receipt{}, event.Permanent(fmt.Errorf("messages of kind %q are not for Matrix", d.Kind))
@@ -85,6 +88,8 @@ type post struct {
 	txn     string // the same for the same delivery
 	content map[string]any
 	sent    time.Time // when it was written, if that is worth showing
+	kind    string    // "" is m.room.message
+	reply   id.EventID
 	root    id.EventID
 	desk    bool   // without a root it begins a thread
 	rest    []post // what follows in the same thread
@@ -100,7 +105,7 @@ func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error)
 	if d.Automatic {
 		kind = "m.notice" // no bot answers it
 	}
-	m := post{txn: "parley-" + d.ID, desk: d.Mode == event.ModeDesk, content: map[string]any{
+	m := post{txn: "parley-" + d.ID, desk: d.Mode == event.ModeDesk, reply: id.EventID(d.InReplyTo), content: map[string]any{
 		"msgtype": kind, "body": words, outboundKey: d.ID,
 		"m.mentions": map[string]any{}, // what looks like "@room" calls nobody
 	}}
@@ -147,8 +152,13 @@ func size(content map[string]any) int {
 func (m *post) relate(root id.EventID) {
 	m.root = root
 	delete(m.content, "m.relates_to")
-	if root != "" {
+	switch {
+	case root != "" && m.reply != "":
+		m.content["m.relates_to"] = inThread(root, m.reply, false)
+	case root != "":
 		m.content["m.relates_to"] = inThread(root, root, true)
+	case m.reply != "":
+		m.content["m.relates_to"] = map[string]any{"m.in_reply_to": map[string]any{"event_id": m.reply}}
 	}
 }
 
@@ -285,7 +295,7 @@ func (c *connector) put(ctx context.Context, m post, at id.RoomID) (id.EventID, 
 	var out struct {
 		Event id.EventID `json:"event_id"`
 	}
-	err := c.api.call(ctx, m.as, http.MethodPut, []any{"v3", "rooms", at, "send", "m.room.message", m.txn}, query, m.content, &out)
+	err := c.api.call(ctx, m.as, http.MethodPut, []any{"v3", "rooms", at, "send", cmp.Or(m.kind, "m.room.message"), m.txn}, query, m.content, &out)
 	return out.Event, err
 }
 

@@ -342,7 +342,8 @@ func TestWhatCanNeverBeDelivered(t *testing.T) {
 		{"no author", func(d *event.Delivery) { d.From = "" }, "author"},
 		{"too long", func(d *event.Delivery) { d.Data = make([]byte, maxText+1) }, "59000"},
 		{"too long once written as JSON", func(d *event.Delivery) { d.Data = []byte(strings.Repeat(`"`, maxText)) }, "65536"},
-		{"unknown kind", func(d *event.Delivery) { d.Kind = event.KindReact }, "kind"},
+		{"unknown kind", func(d *event.Delivery) { d.Kind = "poke" }, "kind"},
+		{"a reaction to nothing", func(d *event.Delivery) { d.Kind, d.Target = event.KindReact, "matrix:roomid/x:hs.org" }, "no such message"},
 	} {
 		d := to("matrix:r/ops:hs.org", event.ModeRoom, "d-"+tc.name, "text")
 		tc.wrong(&d)

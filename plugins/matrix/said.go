@@ -159,7 +159,7 @@ func withoutQuote(body string) string {
 func (c *connector) said(ctx context.Context, h happening) error {
 	m, ok := readMessage(h.Content)
 	if !ok || m.Relates.Type == "m.replace" || m.Type == "m.key.verification.request" {
-		return nil // a correction was said before; it is not said twice
+		return nil
 	}
 	insider, place, err := c.whereabouts(ctx, h.Room)
 	if err != nil {

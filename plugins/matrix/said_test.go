@@ -152,13 +152,13 @@ func TestWhatIsBridgedAndHow(t *testing.T) {
 		{"a type of tomorrow", "", message("org.example.new", "shown as text"), "shown as text"},
 		{"reply with a quotation", "", message("m.text", "> <@a:b> was\n> it?\n\nyes", "m.relates_to", reply), "yes"},
 		{"quotation without a reply", "", message("m.text", "> wise words"), "> wise words"},
-		{"correction", "", message("m.text", "* hi!", "m.new_content", message("m.text", "hi!"), "m.relates_to", map[string]any{"rel_type": "m.replace", "event_id": "$x"}), ""},
+		{"correction", "", message("m.text", "* hi!", "m.new_content", message("m.text", "hi!"), "m.relates_to", map[string]any{"rel_type": "m.replace", "event_id": "$x"}), "hi!"},
 		{"nothing", "", message("m.text", " \n"), ""},
 		{"hostile relation", "", message("m.text", "odd", "m.relates_to", "not an object"), "odd"},
 		{"hostile type", "", map[string]any{"msgtype": 7, "body": "x"}, ""},
 		{"no body", "", map[string]any{"msgtype": "m.text"}, ""},
 		{"controls", "", message("m.text", "a\x00b\r\nc\x1b[31m"), "a\ufffdb\nc\ufffd[31m"},
-		{"reaction", "m.reaction", map[string]any{"m.relates_to": map[string]any{"rel_type": "m.annotation", "key": "👍", "event_id": "$x"}}, ""},
+		{"reaction", "m.reaction", map[string]any{"m.relates_to": map[string]any{"rel_type": "m.annotation", "key": "👍", "event_id": "$x"}}, "👍"},
 		{"call", "m.call.invite", map[string]any{}, ""},
 	} {
 		if tc.kind == "" {

@@ -26,6 +26,7 @@ type happening struct {
 	StateKey *string         `json:"state_key"`
 	Time     int64           `json:"origin_server_ts"`
 	Content  json.RawMessage `json:"content"`
+	Redacts  id.EventID      `json:"redacts"` // before room version 11
 }
 
 // readTransaction reads a transaction. An event that can't be read is left
@@ -93,8 +94,14 @@ func (c *connector) happened(ctx context.Context, h happening) error {
 		if !c.names.owns(h.Sender) {
 			return c.unreadable(ctx, h)
 		}
-	case "m.room.message", "m.sticker":
-		if !c.names.owns(h.Sender) && h.ID != "" && h.StateKey == nil {
+	case "m.room.message", "m.sticker", "m.reaction", "m.room.redaction":
+		if c.names.owns(h.Sender) || h.ID == "" || h.StateKey != nil {
+			return nil
+		}
+		if about, ok := concernOf(h); ok {
+			return c.concerned(ctx, h, about)
+		}
+		if h.Type == "m.room.message" || h.Type == "m.sticker" {
 			return c.said(ctx, h)
 		}
 	}

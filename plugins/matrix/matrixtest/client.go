@@ -69,6 +69,7 @@ func endpoints() []endpoint {
 		{"GET", "v3/rooms/*/messages", (*Server).getMessages},
 		{"GET", "v3/rooms/*/event/*", (*Server).getEvent},
 		{"POST", "v3/rooms/*/receipt/*/*", (*Server).receipt},
+		{"PUT", "v3/rooms/*/redact/*/*", (*Server).redact},
 		{"PUT", "v3/rooms/*/typing/*", (*Server).putTyping},
 		{"POST", "v1/appservice/*/ping", (*Server).ping},
 	}

@@ -318,3 +318,25 @@ func (s *Server) send(r *request) (Event, error) {
 	s.sent[key] = ev.ID
 	return ev, nil
 }
+
+// redact takes what an event says away. Matrix specification, client API,
+// "Redactions": a member may do so with its own events.
+func (s *Server) redact(r *request) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, err := s.inside(r)
+	if err != nil {
+		return nil, err
+	}
+	for i, ev := range at.events {
+		switch {
+		case ev.ID != r.arg[1]:
+		case ev.Sender != r.user:
+			return nil, forbidden("You don't have permission to redact that event.")
+		default:
+			at.events[i].Content = map[string]any{}
+			return map[string]any{"event_id": s.add(at, r.user, "m.room.redaction", nil, map[string]any{"redacts": ev.ID}, time.Now()).ID}, nil
+		}
+	}
+	return nil, notFound("Event not found")
+}
