@@ -58,7 +58,7 @@ func (c *connector) Describe() sdk.Description {
 		Network:  Network,
 		Version:  "1",
 		Schemes:  []string{Network},
-		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
+		Kinds:    []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact, event.KindStatus},
 		Types:    []string{string(markup.Slack)},
 		MaxBytes: maxText,
 		MaxFile:  maxFile,
@@ -175,6 +175,8 @@ func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receip
 	switch d.Kind {
 	case event.KindMessage:
 		return c.message(ctx, d)
+	case event.KindEdit, event.KindRedact, event.KindReact:
+		return c.change(ctx, d)
 	case event.KindStatus:
 		return c.status(ctx, d)
 	}

@@ -214,6 +214,9 @@ func (c *connector) status(ctx context.Context, d event.Delivery) (event.Receipt
 		return event.Receipt{}, err
 	}
 	ts, err := c.post(ctx, post{id: d.ID, at: at, text: "Not delivered. " + text})
+	if isRefusal(err, "thread_not_found") {
+		return event.Receipt{}, event.Permanent(fmt.Errorf("the message that it is about was deleted: %w", err))
+	}
 	if err != nil {
 		return event.Receipt{}, err
 	}

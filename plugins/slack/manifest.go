@@ -8,7 +8,7 @@ import "encoding/json"
 // the app uses Socket Mode. https://docs.slack.dev/reference/app-manifest
 func Manifest(name, events string) ([]byte, error) {
 	type object = map[string]any
-	subscriptions := object{"bot_events": []string{"message.channels", "message.groups", "message.im"}}
+	subscriptions := object{"bot_events": []string{"message.channels", "message.groups", "message.im", "reaction_added"}}
 	if events != "" {
 		subscriptions["request_url"] = events
 	}
@@ -32,6 +32,6 @@ func Manifest(name, events string) ([]byte, error) {
 func scopes() []string {
 	return []string{
 		"channels:history", "channels:join", "channels:read", "chat:write", "chat:write.customize", "files:read", "files:write",
-		"groups:history", "groups:read", "im:history", "im:write", "users:read",
+		"groups:history", "groups:read", "im:history", "im:write", "reactions:read", "reactions:write", "users:read",
 	}
 }

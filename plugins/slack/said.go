@@ -47,6 +47,12 @@ type said struct {
 	Files       files        `json:"files"`
 	Attachments parts        `json:"attachments"`
 	Metadata    metadataType `json:"metadata"`
+	Now         *said        `json:"message"`          // of message_changed
+	Before      *said        `json:"previous_message"` // of that, and of message_deleted
+	Deleted     word         `json:"deleted_ts"`
+	Reaction    word         `json:"reaction"`
+	Item        item         `json:"item"`
+	EventTS     word         `json:"event_ts"`
 }
 
 // word is a JSON string; anything else reads as empty.
@@ -116,7 +122,9 @@ func (m *metadataType) UnmarshalJSON(b []byte) error {
 // A heard is a message that somebody said to the bridge.
 type heard struct {
 	said
-	team string
+	team  string
+	kind  event.Kind // empty: something newly said
+	about spot       // of the other kinds: the message that they are about
 }
 
 func (h heard) spot() spot { return spot{string(h.Channel), string(h.TS)} }
@@ -146,7 +154,11 @@ func hear(payload []byte) (h heard, ok bool, err error) {
 	if len(cb.Authorizations) > 0 && cb.Authorizations[0].Team != "" {
 		h.team = cb.Authorizations[0].Team
 	}
+	concerns := h.concern()
 	_, valid := readSpot(h.spot().String())
+	if concerns {
+		return h, valid && !own(cb, h.said), nil
+	}
 	ok = h.Type == "message" && valid && (h.User != "" || h.Bot != "") && !own(cb, h.said) && newly(string(h.Subtype))
 	return h, ok, nil
 }
@@ -190,6 +202,9 @@ func newly(subtype string) bool {
 func (c *connector) take(ctx context.Context, h heard) error {
 	if me, ok := c.api.known(); ok && (h.Bot != "" && string(h.Bot) == me.bot || string(h.User) == me.user) {
 		return nil // its own post, without what tells so sooner
+	}
+	if h.kind != "" {
+		return c.concerned(ctx, h)
 	}
 	in, err := c.inbound(ctx, h)
 	if err == nil && len(in.Data) > 0 {

@@ -158,3 +158,20 @@ func TestNamesStandForPictures(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfEmojiLeadBack(t *testing.T) {
+	for _, picture := range []string{"👍", "🎉", "❤️", "❤"} {
+		names := EmojiNames(picture)
+		if len(names) == 0 {
+			t.Errorf("%s has no name", picture)
+		}
+		for _, n := range names {
+			if got, ok := Emoji(n); !ok || strings.TrimRight(got, "\uFE0F") != strings.TrimRight(picture, "\uFE0F") {
+				t.Errorf("%s is called %q, which is %q", picture, n, got)
+			}
+		}
+	}
+	if names := EmojiNames("no picture"); len(names) != 0 {
+		t.Errorf("%q", names)
+	}
+}

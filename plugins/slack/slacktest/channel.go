@@ -8,15 +8,16 @@ import (
 
 // Message is a message as people see it.
 type Message struct {
-	Channel  string
-	TS       string
-	ThreadTS string // of the thread it stands in, or begins with an answer
-	User     string // who posted it; the app's own user for its posts
-	Name     string // it bears: the person's, or what the app gave
-	Text     string // escapes taken back
-	Raw      string // as it was posted
-	ID       string // of a post of the connector's: that of the delivery
-	metadata json.RawMessage
+	Channel   string
+	TS        string
+	ThreadTS  string   // of the thread it stands in, or begins with an answer
+	User      string   // who posted it; the app's own user for its posts
+	Name      string   // it bears: the person's, or what the app gave
+	Text      string   // escapes taken back
+	Raw       string   // as it was posted
+	Reactions []string // of the app, by their names
+	ID        string   // of a post of the connector's: that of the delivery
+	metadata  json.RawMessage
 }
 
 // channel is one place where people talk.

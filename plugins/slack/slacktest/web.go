@@ -121,6 +121,7 @@ func (s *Server) method(w http.ResponseWriter, r *http.Request, name string, arg
 	call, ok := map[string]func(url.Values) object{
 		"auth.test": s.authTest, "apps.connections.open": s.openConnection, "users.info": s.usersInfo,
 		"conversations.open": s.openDirect, "conversations.info": s.info, "conversations.join": s.join,
+		"chat.update": s.update, "chat.delete": s.remove, "reactions.add": s.react,
 		"files.getUploadURLExternal": s.uploadURL, "files.completeUploadExternal": s.complete,
 		"conversations.history": s.history, "conversations.replies": s.replies,
 	}[name]
@@ -135,7 +136,7 @@ func (s *Server) method(w http.ResponseWriter, r *http.Request, name string, arg
 }
 
 func (s *Server) scopes() string {
-	list := "channels:history,channels:join,channels:read,chat:write,files:read,files:write,groups:history,groups:read,im:history,im:write,users:read"
+	list := "channels:history,channels:join,channels:read,chat:write,files:read,files:write,groups:history,groups:read,im:history,im:write,reactions:read,reactions:write,users:read"
 	if s.options.NoNames {
 		return list
 	}
