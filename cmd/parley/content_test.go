@@ -101,6 +101,8 @@ func cell(data []byte, taker mapping.Taker, links string) string {
 		"text/plain": "text", "text/html": "HTML", "text/vnd.slack.mrkdwn": "mrkdwn", "text/vnd.matrix.html": "Matrix HTML",
 	}[strings.SplitN(out.MediaType, ";", 2)[0]]
 	switch n := len(out.Files); {
+	case form == "":
+		form = "as it came"
 	case len(out.Data) == 0 && n > 0:
 		form = fmt.Sprintf("%d file", n)
 	case n > 0:

@@ -26,7 +26,10 @@ const loopHeader = "X-Parley-Loop"
 const maxWords = 200
 
 // A wording is what a mail says, in plain text and, if it has formats, as HTML.
-type wording struct{ text, html string }
+type wording struct {
+	text, html string
+	sealed     event.Content // instead: a signed or encrypted body, which must stay as it is
+}
 
 // outgoing is a mail and its envelope.
 type outgoing struct {
@@ -226,6 +229,9 @@ func encoding(body string) string {
 // finish writes the mail. One with formats has two forms (RFC 2046, section
 // 5.1.4), the plain one first.
 func finish(h *mail.Header, said wording) ([]byte, error) {
+	if said.sealed.MediaType != "" {
+		return seal(h, said.sealed)
+	}
 	body := plain(said.text)
 	if said.html != "" {
 		return several(h, "multipart/alternative", nil, said.pieces())

@@ -50,7 +50,7 @@ func (c *connector) Describe() sdk.Description {
 		Version:  "1",
 		Schemes:  []string{"mailto"},
 		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
-		Types:    []string{"text/html", "text/plain"},
+		Types:    append([]string{"text/html", "text/plain"}, sealed...),
 		MaxBytes: maxText,
 		MaxFile:  maxFile,
 		Gate:     sdk.Gate{Outstanding: maxLinks},

@@ -77,6 +77,9 @@ func (c *connector) words(ctx context.Context, body event.Content) (w wording, e
 	if err != nil {
 		return w, err
 	}
+	if isSealed(body.MediaType) {
+		return wording{sealed: event.Content{MediaType: body.MediaType, Data: data}}, nil
+	}
 	if kind, _, _ := strings.Cut(body.MediaType, ";"); kind != "text/html" {
 		return wording{text: string(data)}, nil
 	}
