@@ -222,6 +222,11 @@ func TestABodyGoesWithTheLastEventThatRefersToIt(t *testing.T) {
 	out := bustest.Outbound("web", "l1", 1)
 	out.Content = r.Event.(event.Inbound).Content
 	out.Original = "original"
+	beside, err := b.Media().Store(t.Context(), "text/plain", bytes.NewReader([]byte("a file")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Files = []event.File{{Name: "a.txt", Content: beside}}
 	if _, err := b.Publish(t.Context(), out); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +248,7 @@ func TestABodyGoesWithTheLastEventThatRefersToIt(t *testing.T) {
 	sweep(0)
 	settle(t, b, toWeb, 1)
 	trimmed(t, b, later(0))
-	sweep(1)
+	sweep(2)
 	if _, err := b.Load(t.Context(), out.Content); !errors.Is(err, bus.ErrNotFound) {
 		t.Errorf("the body that nobody refers to: %v", err)
 	}

@@ -20,7 +20,7 @@ func TestATypeThatNobodyTakesIsRefused(t *testing.T) {
 		to, contentType string
 		code            int
 	}{
-		{"web-ann", "video/mp4", 415}, {"web-ann", "text/html", 202}, {"bob", "video/mp4", 202},
+		{"web-ann", "application/pkcs7-mime", 415}, {"web-ann", "video/mp4", 202}, {"web-ann", "text/html", 202}, {"bob", "application/pkcs7-mime", 202},
 	} {
 		a, err := c.Send(t.Context(), "sip:"+tc.to+"@127.0.0.1", tc.contentType, []byte("x"))
 		if err != nil || a.Code != tc.code {
