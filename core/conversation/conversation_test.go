@@ -85,53 +85,24 @@ func TestAWriteThatFailsIsNotRemembered(t *testing.T) {
 	}
 }
 
+// look returns a value of a store.
+func look(ctx context.Context, s *Store, key string) (value string, found bool, err error) {
+	found, err = s.get(ctx, key, &value)
+	return value, found, err
+}
+
 func TestAWriteThatMayHaveBeenStoredIsReadAgain(t *testing.T) {
 	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
 	s := NewStore(m)
-	at := Place{"web", "web:room/x"}
-	if err := s.Link(ctx, "old", at, []string{"1"}); err != nil {
+	if err := s.set(ctx, "1", "old"); err != nil {
 		t.Fatal(err)
 	}
 	m.stored, m.fail = true, errors.New("no answer")
-	if err := s.Link(ctx, "new", at, []string{"1"}); err == nil {
+	if err := s.set(ctx, "1", "new"); err == nil {
 		t.Fatal("no error")
 	}
-	if got, _, err := s.Message(ctx, at, "1"); got != "new" || err != nil {
+	if got, _, err := look(ctx, s, "1"); got != "new" || err != nil {
 		t.Errorf("the message is %q (%v), the bucket has new", got, err)
-	}
-}
-
-func TestAnAnswerNamesWhatItAnswersElsewhere(t *testing.T) {
-	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
-	s := NewStore(m)
-	slack, matrix := Place{"slack", "slack:T/C"}, Place{"matrix", "matrix:r/ops:hs"}
-	for range 2 {
-		if err := s.Link(ctx, "m1", slack, []string{"1700.1"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Link(ctx, "m1", matrix, []string{"$a", "$b"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Link(ctx, "m1", Place{"sip", "sip:bob@x"}, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if m.writes != 5 {
-		t.Errorf("%d writes, want 5", m.writes)
-	}
-	s = NewStore(m) // after a restart
-	message, found, err := s.Message(ctx, matrix, "$b")
-	if err != nil || !found || message != "m1" {
-		t.Fatalf("Message: %q, %v, %v", message, found, err)
-	}
-	if id, found, err := s.Native(ctx, slack, message); err != nil || !found || id != "1700.1" {
-		t.Errorf("in Slack it is %q, %v, %v", id, found, err)
-	}
-	if id, found, err := s.Native(ctx, Place{"sip", "sip:bob@x"}, message); err != nil || found {
-		t.Errorf("at a place that gave no id it is %q, %v", id, err)
-	}
-	if _, found, _ := s.Message(ctx, slack, "$b"); found {
-		t.Error("an id of one place is known at another")
 	}
 }
 
@@ -140,16 +111,15 @@ func TestAnAnswerNamesWhatItAnswersElsewhere(t *testing.T) {
 func TestTheStoreSaysWhatTheBucketHas(t *testing.T) {
 	ctx, m := t.Context(), &memory{values: map[string][]byte{}}
 	s := &Store{newCache(m, 2)}
-	at := Place{"web", "web:room/x"}
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			for n := range 200 {
 				id := string(rune('a' + n%3))
-				if err := s.Link(ctx, id+strconv.Itoa(i), at, []string{id}); err != nil {
+				if err := s.set(ctx, id, id+strconv.Itoa(i)); err != nil {
 					t.Error(err)
 				}
-				if got, found, err := s.Message(ctx, at, id); err != nil || !found || got[:1] != id {
+				if got, found, err := look(ctx, s, id); err != nil || !found || got[:1] != id {
 					t.Errorf("%s is %q, %v, %v", id, got, found, err)
 				}
 			}
@@ -160,8 +130,8 @@ func TestTheStoreSaysWhatTheBucketHas(t *testing.T) {
 		t.Errorf("%d values are kept in memory, want 2 at most", len(s.known))
 	}
 	for _, id := range []string{"a", "b", "c"} {
-		got, _, err := s.Message(ctx, at, id)
-		want, _, _ := NewStore(m).Message(ctx, at, id)
+		got, _, err := look(ctx, s, id)
+		want, _, _ := look(ctx, NewStore(m), id)
 		if got != want || err != nil {
 			t.Errorf("%s is %q (%v), the bucket has %q", id, got, err, want)
 		}
@@ -170,9 +140,8 @@ func TestTheStoreSaysWhatTheBucketHas(t *testing.T) {
 
 func TestAValueThatIsNoneOfOurs(t *testing.T) {
 	m := &memory{values: map[string][]byte{}}
-	at := Place{"web", "web:room/x"}
-	m.values[messageKey(at, "1")] = []byte("{")
-	if _, found, err := NewStore(m).Message(t.Context(), at, "1"); found || err == nil {
+	m.values["1"] = []byte("{")
+	if _, found, err := look(t.Context(), NewStore(m), "1"); found || err == nil {
 		t.Errorf("found %v, error %v", found, err)
 	}
 }
