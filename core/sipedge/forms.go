@@ -93,7 +93,7 @@ func (e *Edge) form(ctx context.Context, d event.Delivery, w way, mapped bool) (
 
 // statusForm is the notification that was asked for, or a short text.
 func (e *Edge) statusForm(d event.Delivery, t *taste) (form, error) {
-	if d.MessageID != "" && !t.rejectsNotices() {
+	if d.MessageID != "" && !t.rejects(imdn.MediaType) && !t.rejects(cpim.MediaType) {
 		r, err := receipt(d)
 		return form{r, imdn.MediaType, nil}, permanent(err)
 	}
@@ -102,14 +102,6 @@ func (e *Edge) statusForm(d event.Delivery, t *taste) (form, error) {
 	}
 	d.Data, d.MediaType = notDelivered(d.Data), "text/plain;charset=utf-8"
 	return form{d, "text/plain", nil}, nil
-}
-
-// rejectsNotices tells whether notices have been refused. Few devices name
-// their type although they take it.
-func (t *taste) rejectsNotices() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.refused[imdn.MediaType] || t.refused[cpim.MediaType]
 }
 
 // messageForm is what somebody said: as it came where that is plain text or

@@ -96,7 +96,12 @@ func TestWhatComesFromAPhoneGoesAsItCameFirst(t *testing.T) {
 	if header1(reqs[0], "CSeq") == header1(reqs[2], "CSeq") {
 		t.Error("the next form is the same request")
 	}
-	d.ID, d.MediaType, d.Data = "o3", "video/mp4", []byte("x")
+	p.register("bob", "builder", "<sip:bob@"+p.local()+";transport=udp>", "600", "Accept: text/plain")
+	d.ID, d.MediaType, d.Data = "o4", "application/x-cipher", []byte("x") // phones name not all that they take of one another
+	if reqs, r = p.gets(d, "200 OK"); !strings.HasSuffix(reqs[0], "\r\n\r\nx") || r.err != nil {
+		t.Errorf("%q, %v", reqs, r.err)
+	}
+	d.ID, d.MediaType, d.Data = "o3", "video/mp4", []byte("\x00\x01")
 	reqs, r = p.gets(d, "415 No")
 	if len(reqs) != 1 || !event.IsPermanent(r.err) || !strings.Contains(r.err.Error(), "415") {
 		t.Errorf("%q, %v", reqs, r.err)

@@ -77,15 +77,13 @@ func (t *taste) takes(kind string) bool {
 	return !t.refused[kind] && (t.sent[kind] || slices.Contains(t.named, kind) || slices.Contains(t.named, group+"/*"))
 }
 
-// rejects tells whether a type is certainly not taken: it was refused, or there
-// is an Accept that leaves it out.
+// rejects tells whether a type was refused. That an Accept leaves it out says
+// less: phones have types for one another, encrypted ones too, that they name
+// nowhere.
 func (t *taste) rejects(kind string) bool {
-	if t.takes(kind) {
-		return false
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.refused[kind] || len(t.named) > 0 && !slices.Contains(t.named, "*/*")
+	return t.refused[kind]
 }
 
 // known are the types that are worth remembering over a restart.
