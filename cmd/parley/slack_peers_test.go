@@ -121,7 +121,7 @@ func TestPeerSlackRoomBothWays(t *testing.T) {
 	alice.sees("a <b> & c")
 	bob.sees("a <b> & c")
 	w.send("bob", "ops", "<!channel> & *all*")
-	w.sees(w.ops, "&lt;!channel&gt; &amp; *all*")
+	w.sees(w.ops, "&lt;!channel&gt; &amp; *\u200ball*")
 	alice.sees("<!channel> & *all*")
 
 	w.front.do(map[string]any{"do": "disconnect"}) // Slack renews its connections
@@ -132,7 +132,7 @@ func TestPeerSlackRoomBothWays(t *testing.T) {
 	wants(t, "alice's phone", alice.texts(), "from Sue", "a <b> & c", "<!channel> & *all*", "after a renewal")
 	wants(t, "bob's phone", bob.texts(), "from a phone", "from Sue", "a <b> & c", "after a renewal")
 	wants(t, "the channel", w.lines("sue", w.ops), "sip:alice@127.0.0.1: from a phone", "sue: from Sue", "tom: a &lt;b&gt; &amp; c",
-		"sip:bob@127.0.0.1: &lt;!channel&gt; &amp; *all*", "sue: after a renewal")
+		"sip:bob@127.0.0.1: &lt;!channel&gt; &amp; *\u200ball*", "sue: after a renewal")
 }
 
 func TestPeerSlackDeskKeepsEachCorrespondentInAThread(t *testing.T) {
