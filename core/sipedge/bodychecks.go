@@ -15,20 +15,6 @@ func checkSize(e *Edge, r request) answer {
 	return answer{}
 }
 
-// checkEncoding refuses compressed texts. Linphone compresses the notices it
-// sends by itself, too, which nobody reads here.
-func checkEncoding(_ *Edge, r request) answer {
-	if isSignal(mediaType(r.ContentType())) {
-		return answer{}
-	}
-	for _, v := range r.values("Content-Encoding", "e") {
-		if v != "" && !strings.EqualFold(v, "identity") {
-			return say(415, "Unsupported Media Type", field{"Accept-Encoding", encodings}, field{"Accept", accepted})
-		}
-	}
-	return answer{}
-}
-
 // dispositions are the uses of a body that are understood here: all mean that a
 // person reads it, or that nobody has to.
 var dispositions = []string{"render", "inline", "attachment", "icon", "notification", "session"}

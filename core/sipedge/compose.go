@@ -19,10 +19,15 @@ import (
 // be safe (RFC 3428, section 8).
 const maxRequest = 1300
 
+// maxSentBy is how much the library adds to the Via of a request over a
+// connection: an IPv6 address and a port.
+const maxSentBy = 47
+
 // compose builds the MESSAGE of a delivery to a hop. Call-ID, CSeq, From tag
 // and branch come from the delivery's id and its turn, so that a
 // repetition, even after a restart, is one to the far side, too. No text from
-// elsewhere can leave the line it stands in.
+// elsewhere can leave the line it stands in. The Call-ID begins with the id as
+// it is: who looks at the wire finds the message in the log.
 func (e *Edge) compose(d event.Delivery, h hop) (*sip.Request, error) {
 	var target sip.Uri
 	if err := sip.ParseUri(h.Contact, &target); err != nil {
@@ -49,7 +54,11 @@ func (e *Edge) compose(d event.Delivery, h hop) (*sip.Request, error) {
 	req.AppendHeader(&hops)
 	req.AppendHeader(&sip.FromHeader{DisplayName: quoted(d.FromName), Address: from, Params: sip.HeaderParams{{K: "tag", V: token("tag", id)}}})
 	req.AppendHeader(&sip.ToHeader{Address: to})
-	callID := sip.CallIDHeader(token("call", id) + "@" + strings.Trim(e.domains.first, "[]"))
+	call := id
+	if !isToken(call) {
+		call = token("call", id)
+	}
+	callID := sip.CallIDHeader(call + "@" + strings.Trim(e.domains.first, "[]"))
 	req.AppendHeader(&callID)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: uint32(h.turn) + 1, MethodName: sip.MESSAGE})
 	for _, f := range details(d) {
@@ -148,6 +157,9 @@ func fits(req *sip.Request, d event.Delivery, safe bool) error {
 		return fmt.Errorf("a text of %d bytes; over SIP at most %d go", len(d.Data), MaxBody)
 	}
 	size := len(req.String())
+	if req.Transport() != "UDP" {
+		size += maxSentBy
+	}
 	room := maxRequest - (size - len(d.Data))
 	switch {
 	case size <= maxRequest:

@@ -1,7 +1,10 @@
 package sipedge
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +12,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/composing"
+	"parley.im/plugins/content/imdn"
 	"parley.im/plugins/content/mapping"
 	"parley.im/plugins/content/transfer"
 )
@@ -29,6 +33,15 @@ func newDevice(t *testing.T, accept ...string) (*device, *fakeHost) {
 		p.register("bob", "builder", "<sip:bob@"+p.local()+";transport=udp>", "600", "Accept: "+strings.Join(accept, ", "))
 	}
 	return &device{p, t, s}, h
+}
+
+// speaks sends something from the device, whose holder is bob.
+func (d *device) speaks(body string, headers ...string) string {
+	d.t.Helper()
+	m := d.message("sip:lobby@example.com", body).with(headers...)
+	m.from = "<sip:bob@example.com>;tag=f1"
+	m.auth = login(d.challenge(), "bob", "builder", m.method, m.uri, 1)
+	return d.ask(m.String())
 }
 
 // gets delivers d, gives the answers, and returns what came.
@@ -166,10 +179,7 @@ func TestC08Typing(t *testing.T) {
 		t.Error(err)
 	}
 	state := composing.State{Active: true, Refresh: 90 * time.Second}
-	draft := p.message("sip:lobby@example.com", string(state.XML("text/plain"))).with("Content-Type: " + composing.MediaType)
-	draft.from = "<sip:bob@example.com>;tag=f1"
-	draft.auth = login(p.challenge(), "bob", "builder", draft.method, draft.uri, 1)
-	if res := p.ask(draft.String()); code(res) != "202" { // nothing came before: the sign t0 was not sent
+	if res := p.speaks(string(state.XML("text/plain")), "Content-Type: " + composing.MediaType); code(res) != "202" { // nothing came before: the sign t0 was not sent
 		t.Fatal(res)
 	}
 	if got := <-h.typing; got.Sender != "sip:bob@example.com" || got.Recipient != "sip:lobby@example.com" || !got.Active || got.Refresh != 90*time.Second {
@@ -193,6 +203,42 @@ func TestC08Typing(t *testing.T) {
 	}
 	if len(h.stored()) != 0 {
 		t.Error("a sign of typing was stored")
+	}
+}
+
+// C08 C09: Linphone sends typing compressed in CPIM, and is then sent typing.
+func TestTypingAsLinphoneSendsIt(t *testing.T) {
+	p, h := newDevice(t)
+	state := composing.State{Active: true, Refresh: time.Minute}
+	var deflated bytes.Buffer
+	z := zlib.NewWriter(&deflated)
+	fmt.Fprintf(z, "From: <sip:bob@example.com>\r\nTo: <sip:lobby@example.com>\r\n\r\nContent-Type: %s\r\n\r\n%s", composing.MediaType, state.XML("text/plain"))
+	z.Close()
+	if res := p.speaks(deflated.String(), "Content-Type: message/cpim", "Content-Encoding: deflate", "Expires: 0"); code(res) != "202" {
+		t.Fatal(res)
+	}
+	if got := <-h.typing; !got.Active || got.Refresh != time.Minute {
+		t.Errorf("%+v", got)
+	}
+}
+
+// C08: who sends notices is tried, until it refuses.
+func TestTypingIsTriedWhereNoticesComeFrom(t *testing.T) {
+	p, _ := newDevice(t)
+	notice := imdn.Notification{MessageID: "none", DateTime: time.Now(), Kind: imdn.Delivery, Status: imdn.Delivered}
+	if res := p.speaks(string(notice.XML()), "Content-Type: " + imdn.MediaType); code(res) != "202" {
+		t.Fatal(res)
+	}
+	sign := event.Delivery{ID: "t1", Kind: event.KindTyping, Target: "sip:bob@example.com", From: "sip:lobby@example.com", Sender: "web:u/eve", Active: true, Attempt: 1}
+	sent := make(chan error, 1)
+	go func() { sent <- p.s.Typing(context.Background(), sign) }()
+	p.reply(p.mustRead(), "415 No")
+	if err := <-sent; err == nil {
+		t.Error("nobody is told that it was refused")
+	}
+	sign.ID = "t2"
+	if err := p.s.Typing(t.Context(), sign); err != nil {
+		t.Errorf("after a refusal: %v", err)
 	}
 }
 

@@ -18,7 +18,7 @@ type hop struct {
 	Routes  []string `json:",omitempty"` // URIs of the proxies on the way (RFC 3261, section 16.12; RFC 3327), the first first
 	Path    path
 
-	part   string // of a text that goes in several requests
+	part   string // of a text that goes in several requests: ".1.3"
 	turn   int    // how many requests for the same delivery were answered before
 	branch string // tells apart the requests of one turn, which differ only by their way
 }

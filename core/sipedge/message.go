@@ -34,6 +34,9 @@ func (e *Edge) message(r request) answer {
 	if a.code != 0 {
 		return a
 	}
+	if a := e.decompress(r); a.code != 0 {
+		return a
+	}
 	if r.isList() {
 		return e.list(r, who)
 	}
@@ -86,7 +89,7 @@ func (e *Edge) take(r request, who sender, in event.Inbound) answer {
 		return a
 	}
 	if isSignal(in.MediaType) {
-		return e.signal(ctx, r, who, in)
+		return e.signal(ctx, who, in)
 	}
 	if err := e.host.Put(ctx, in); err != nil {
 		e.log.Warn("message not stored", "message", in.ID, "error", err)

@@ -92,13 +92,12 @@ func (e *Edge) eachPart(d event.Delivery, key string, was arrived, send func(d e
 	}
 	for i := was.parts; i < len(texts); i++ {
 		d.Data = []byte(texts[i])
-		part := fmt.Sprintf("part %d of %d", i+1, len(texts))
-		receipt, err := send(d, part)
+		receipt, err := send(d, fmt.Sprintf(".%d.%d", i+1, len(texts)))
 		if event.IsPermanent(err) {
 			e.parts.end(key)
 		}
 		if err != nil {
-			return event.Receipt{}, fmt.Errorf("%s: %w", part, err)
+			return event.Receipt{}, fmt.Errorf("part %d of %d: %w", i+1, len(texts), err)
 		}
 		was.parts, was.accepted = i+1, was.accepted || receipt.State != event.Delivered
 		e.parts.set(key, was)

@@ -2,10 +2,8 @@ package sipedge
 
 import (
 	"bytes"
-	"compress/zlib"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"mime/quotedprintable"
@@ -102,14 +100,12 @@ func bareType(mediaType string) string {
 // signal takes what phones send by themselves: notices about our messages, and
 // signs of typing. They never cause a message. Nothing that is wrong with
 // it is told: a phone that is refused may give up the texts that follow.
-func (e *Edge) signal(ctx context.Context, r request, who sender, in event.Inbound) answer {
-	data, err := inflated(r, in.Data)
-	if in.Data = data; err == nil && bareType(in.MediaType) == imdn.MediaType {
-		err = e.notified(ctx, who, in)
-	} else if err == nil {
-		err = e.composes(ctx, in)
+func (e *Edge) signal(ctx context.Context, who sender, in event.Inbound) answer {
+	use := e.composes
+	if bareType(in.MediaType) == imdn.MediaType {
+		use = e.notified
 	}
-	if err != nil {
+	if err := use(ctx, who, in); err != nil {
 		e.log.Debug("notice from a phone not used", "sender", in.Sender, "error", err)
 	}
 	return say(202, "Accepted")
@@ -118,6 +114,9 @@ func (e *Edge) signal(ctx context.Context, r request, who sender, in event.Inbou
 // told are the statuses that say something about one of our messages.
 var told = map[imdn.Status]event.State{imdn.Delivered: event.Delivered, imdn.Displayed: event.Displayed, imdn.Failed: event.Failed}
 
+// notified passes on what a notice says. Linphone also tells of messages that
+// asked for nothing, and had no other name than their Call-ID, which begins
+// with that of the Outbound.
 func (e *Edge) notified(ctx context.Context, who sender, in event.Inbound) error {
 	n, err := imdn.Parse(in.Data)
 	if err != nil {
@@ -127,29 +126,11 @@ func (e *Edge) notified(ctx context.Context, who sender, in event.Inbound) error
 	if !ok {
 		return fmt.Errorf("status %s", n.Status)
 	}
-	return e.host.Told(ctx, who.speaks(), event.Report{Outbound: n.MessageID, State: state, Time: in.Time, Detail: "the phone says that it failed"})
-}
-
-// inflated undoes the compression that Linphone gives its notices.
-func inflated(r request, data []byte) ([]byte, error) {
-	coding := strings.ToLower(strings.TrimSpace(r.value("Content-Encoding", "e")))
-	switch coding {
-	case "", "identity":
-		return data, nil
-	case "deflate":
-	default:
-		return nil, fmt.Errorf("content encoding %q", plain(coding, 40))
+	id := n.MessageID
+	if end := strings.IndexAny(id, ".@"); end >= 0 {
+		id = id[:end]
 	}
-	z, err := zlib.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	out, err := io.ReadAll(io.LimitReader(z, imdn.MaxSize+1))
-	if err == nil && len(out) > imdn.MaxSize {
-		err = errors.New("too large when decompressed")
-	}
-	return out, err
+	return e.host.Told(ctx, who.speaks(), event.Report{Outbound: id, State: state, Time: in.Time, Detail: "the phone says that it failed"})
 }
 
 // receipts are the kinds and statuses that tell a state.

@@ -74,11 +74,14 @@ func TestAPhoneTellsWhatBecameOfAMessage(t *testing.T) { // C06, C07
 	z := zlib.NewWriter(&deflated)
 	_, _ = z.Write(n.XML())
 	_ = z.Close()
+	byCallID := n
+	byCallID.MessageID = "out-1.2.3@example.com"
 	inside := "NS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: n-1\r\n\r\nContent-Type: message/imdn+xml\r\nContent-Disposition: notification\r\n\r\n"
 	for name, d := range map[string]*draft{
-		"bare":                  p.message("sip:lobby@example.com", string(n.XML())).with("Content-Type: message/imdn+xml"),
-		"in CPIM":               p.message("sip:lobby@example.com", inside+string(n.XML())).with("Content-Type: message/cpim"),
-		"compressed (Linphone)": p.message("sip:lobby@example.com", deflated.String()).with("Content-Type: message/imdn+xml", "Content-Encoding: deflate"),
+		"of a Call-ID (Linphone)": p.message("sip:lobby@example.com", string(byCallID.XML())).with("Content-Type: message/imdn+xml"),
+		"bare":                    p.message("sip:lobby@example.com", string(n.XML())).with("Content-Type: message/imdn+xml"),
+		"in CPIM":                 p.message("sip:lobby@example.com", inside+string(n.XML())).with("Content-Type: message/cpim"),
+		"compressed (Linphone)":   p.message("sip:lobby@example.com", deflated.String()).with("Content-Type: message/imdn+xml", "Content-Encoding: deflate"),
 	} {
 		if res := p.say(d); code(res) != "202" {
 			t.Fatalf("%s: got %s", name, res)

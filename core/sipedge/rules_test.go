@@ -62,7 +62,7 @@ var rules = []struct {
 		{"S06", "RFC 4320", "No 408 and no early provisional response.", ""},
 		{"S07", "16.3", "A MESSAGE with no hops left is answered 483.", ""},
 		{"S08", "8.2.2.3", "A required extension that is not known is answered 420 with Unsupported.", ""},
-		{"S09", "8.2.3, 21.4.13", "A type that nobody takes where a message goes is answered 415 with Accept, a content coding 415 with Accept-Encoding; any language is taken.", ""},
+		{"S09", "8.2.3, 21.4.13", "A type that nobody takes where a message goes is answered 415 with Accept, a content coding that is not known 415 with Accept-Encoding; any language is taken.", ""},
 		{"S10", "20.11, RFC 5621", "A body for a use that is not known is refused, unless its sender lets it be ignored.", ""},
 		{"S11", "RFC 5621, 3", "multipart bodies are taken, and opened for whoever can't read them (docs/mime.md).", ""},
 		{"S12", "8.2.2", "Unknown scheme 416, unknown user 404; in To, and in headers that nobody knows, anything is allowed. Whose phone is off has the message stored.", ""},

@@ -13,7 +13,6 @@ import (
 const (
 	allowed   = "MESSAGE, REGISTER, OPTIONS"
 	accepted  = "text/plain, */*"
-	encodings = "identity"
 	supported = "path, outbound, " + listExtension
 )
 

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"parley.im/plugins/content/composing"
+	"parley.im/plugins/content/cpim"
+	"parley.im/plugins/content/imdn"
 )
 
 // maxNamed is how many types of an Accept are remembered.
@@ -75,6 +79,16 @@ func (t *taste) takes(kind string) bool {
 	defer t.mu.Unlock()
 	group, _, _ := strings.Cut(kind, "/")
 	return !t.refused[kind] && (t.sent[kind] || slices.Contains(t.named, kind) || slices.Contains(t.named, group+"/*"))
+}
+
+// talks tells whether a sign of typing is worth a try: where such are taken for
+// certain, and where the phone speaks CPIM or sends notices by itself, as it
+// then knows these, too, or answers 415 for good.
+func (t *taste) talks() bool {
+	if t.rejects(composing.MediaType) {
+		return false
+	}
+	return t.takes(composing.MediaType) || t.takes(cpim.MediaType) || t.takes(imdn.MediaType)
 }
 
 // rejects tells whether a type was refused. That an Accept leaves it out says

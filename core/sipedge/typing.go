@@ -14,7 +14,7 @@ import (
 const typingPatience = 2 * time.Second
 
 // Typing tells the phones of d.Target that somebody is composing (RFC 3994):
-// those that take such documents for certain, for others show them as text. It
+// those that are known to, for others show such documents as text. It
 // waits for nothing: while a message is on its way to the target, or when the
 // phone does not answer soon, the sign is lost, as such signs may be.
 func (e *Edge) Typing(ctx context.Context, d event.Delivery) error {
@@ -27,7 +27,7 @@ func (e *Edge) Typing(ctx context.Context, d event.Delivery) error {
 	}
 	var some []*binding
 	for _, b := range p.reachable(time.Now()) {
-		if b.taste.takes(composing.MediaType) {
+		if b.taste.talks() {
 			some = append(some, b)
 		}
 	}
@@ -74,7 +74,7 @@ func (e *Edge) sign(life context.Context, p *phones, b *binding, d event.Deliver
 }
 
 // composes passes on that the holder of a phone is composing, or has stopped.
-func (e *Edge) composes(ctx context.Context, in event.Inbound) error {
+func (e *Edge) composes(ctx context.Context, _ sender, in event.Inbound) error {
 	s, err := composing.Parse(in.Data)
 	if err != nil {
 		return err
