@@ -81,8 +81,18 @@ func messageOf(e event.Event) string {
 	return ""
 }
 
+// within returns the id of an Outbound that a Call-ID of the bridge begins with,
+// and any other id as it is.
+func within(id string) string {
+	if end := strings.IndexAny(id, ".@"); end == len(event.OutboundID("", "", 0)) {
+		return id[:end]
+	}
+	return id
+}
+
 // known tells whether an event goes by an id, and of which message it is.
 func known(e event.Event, id string) (message string, ok bool) {
+	id = within(id)
 	own := []string{e.EventID(), messageOf(e)}
 	var foreign []string
 	switch e := e.(type) {

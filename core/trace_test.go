@@ -26,6 +26,7 @@ func TestAMessageIsTracedByTheIDItHasAnywhere(t *testing.T) {
 	life := []string{in.ID, out.ID, delivered.ID}
 	for id, want := range map[string][]string{
 		"inbound": life, out.ID[:10]: life, delivered.ID: life, "1700000000.000100": life, "k3fabc@bridge.example.com": life,
+		out.ID + "@bridge.example.com": life, out.ID + ".2.3@bridge.example.com": life,
 		"17000": nil, "inb": nil, "nothing": nil, "another": {other.ID},
 	} {
 		var got []string

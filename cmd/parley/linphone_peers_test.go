@@ -3,30 +3,25 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
-// A linphone is a headless linphone-daemon, driven over a unix socket.
-type linphone struct {
-	*proc
-	pipe    string
-	trace   string // file with its SIP trace
-	control net.Conn
-}
+// A linphone is a softphone of Linphone's library, driven by lines.
+type linphone struct{ *proc }
 
 // startLinphone starts a softphone that registers user and waits until it has.
-// The daemon only takes the name of a pipe, which it makes under /tmp.
-func startLinphone(t *testing.T, user, password, transport string, registrar int) *linphone {
-	t.Helper()
-	dir, p := t.TempDir(), ports(t, 1)
-	rc := write(t, dir, "rc", fmt.Sprintf(`[sip]
+func startLinphone(b *bridge, user, transport string) linphone {
+	b.t.Helper()
+	dir, p := b.t.TempDir(), ports(b.t, 1)
+	rc := write(b.t, dir, "rc", fmt.Sprintf(`[sip]
 sip_port=%[5]d
 sip_tcp_port=%[5]d
 sip_tls_port=0
@@ -42,7 +37,6 @@ reg_expires=300
 reg_sendregister=1
 publish=0
 quality_reporting_enabled=0
-cpim_in_basic_chat_rooms_enabled=0
 [auth_info_0]
 username=%[1]s
 passwd=%[2]s
@@ -54,98 +48,45 @@ capture=0
 display=0
 [misc]
 store_chat_logs=0
-uuid=00000000-0000-4000-8000-000000000001
+uuid=00000000-0000-4000-8000-00000000%04[5]x
 contacts-vcard-list=
 [storage]
 uri=%[6]s/linphone.db
 backend=sqlite3
 [lime]
 lime_update_threshold=0
-`, user, password, transport, registrar, p[0], dir))
-	name := fmt.Sprintf("parley-test-%d-%s", os.Getpid(), user)
-	l := &linphone{pipe: "/tmp/" + name, trace: dir + "/log"}
-	t.Cleanup(func() { os.Remove(l.pipe) })
+`, user, password(user), transport, b.sip, p[0], dir))
 	if err := os.MkdirAll(dir+"/.local/share/linphone", 0o755); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	cmd := exec.Command("linphone-daemon", "--pipe", name, "--config", rc, "--log", dir+"/log")
+	cmd := exec.Command("python3", testdata(b.t, "peers/linphone/phone.py"), rc)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	l.proc = start(t, "linphone "+user, cmd)
-	l.connect()
-	l.until(func() bool { return strings.Contains(l.do("register-status ALL"), "RegistrationOk") })
+	l := linphone{start(b.t, "linphone "+user, cmd)}
+	l.tells("registered")
 	return l
 }
 
-// until polls what can't be waited for.
-func (l *linphone) until(ok func() bool) {
+// does gives a command.
+func (l linphone) does(words ...string) {
 	l.t.Helper()
-	for end := time.Now().Add(patience); !ok(); <-time.After(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			l.t.Fatal("linphone-daemon: never happened what the test waits for")
-		}
-	}
-}
-
-// connect opens the one connection that takes commands: the daemon may drop
-// one that comes while it notices the end of another.
-func (l *linphone) connect() {
-	l.t.Helper()
-	l.until(func() (ok bool) {
-		c, err := net.Dial("unix", l.pipe)
-		l.control = c
-		return err == nil
-	})
-	l.t.Cleanup(func() { l.control.Close() })
-}
-
-// do gives one command and returns the answer, which ends when no more comes.
-func (l *linphone) do(command string) string {
-	l.t.Helper()
-	_ = l.control.SetDeadline(time.Now().Add(2 * time.Second))
-	if _, err := fmt.Fprintln(l.control, command); err != nil {
-		l.t.Fatalf("linphone-daemon takes no command: %v", err)
-	}
-	var answer strings.Builder
-	buf := make([]byte, 4096)
-	for {
-		n, err := l.control.Read(buf)
-		answer.Write(buf[:n])
-		if strings.Contains(answer.String(), "Status:") {
-			_ = l.control.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-		}
-		if err != nil {
-			return answer.String()
-		}
+	if _, err := fmt.Fprintln(l.in, strings.Join(words, " ")); err != nil {
+		l.t.Fatalf("%s takes no command: %v", l.name, err)
 	}
 }
 
 // message sends a text to an address.
-func (l *linphone) message(to, text string) {
+func (l linphone) message(to, text string) { l.t.Helper(); l.does("say", to, text) }
+
+// tells waits until the phone tells something.
+func (l linphone) tells(words ...string) {
 	l.t.Helper()
-	if answer := l.do("message " + to + " " + text); !strings.Contains(answer, "Status: Ok") {
-		l.t.Fatalf("linphone-daemon does not send: %s", answer)
-	}
+	l.says("^phone: " + regexp.QuoteMeta(strings.Join(words, " ")) + "$")
 }
 
 // receives waits until a text from an address has come to the phone.
-func (l *linphone) receives(from, text string) {
+func (l linphone) receives(from, text string) {
 	l.t.Helper()
-	l.records(`\nMESSAGE .*\n(?:.+\n)*From: .*` + regexp.QuoteMeta("<"+from+">") + `.*\n(?:.+\n)*\n` + regexp.QuoteMeta(text) + `\n`)
-}
-
-// records waits until the phone's SIP trace matches and returns the submatches.
-func (l *linphone) records(pattern string) (found []string) {
-	l.t.Helper()
-	re := regexp.MustCompile(pattern)
-	l.until(func() bool {
-		trace, err := os.ReadFile(l.trace)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		found = re.FindStringSubmatch(strings.ReplaceAll(string(trace), "\r", ""))
-		return found != nil
-	})
-	return found
+	l.tells("got", from, strconv.Quote(text))
 }
 
 func TestPeerLinphoneBothWays(t *testing.T) {
@@ -153,7 +94,7 @@ func TestPeerLinphoneBothWays(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			b := newBridge(t)
 			ann := joinChat(t, b.web, "ann")
-			alice := startLinphone(t, "alice", password("alice"), transport, b.sip)
+			alice := startLinphone(b, "alice", transport)
 			alice.message("sip:lobby@127.0.0.1", "hello from linphone")
 			if m := ann.sees("hello from linphone", nil); m.From != "sip:alice@127.0.0.1" {
 				t.Errorf("the room sees it from %q", m.From)
@@ -171,15 +112,76 @@ func TestPeerLinphoneNoticesStayOutOfTheChat(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			b := newBridge(t)
 			ann := joinChat(t, b.web, "ann")
-			alice := startLinphone(t, "alice", password("alice"), transport, b.sip)
+			alice := startLinphone(b, "alice", transport)
 			ann.say("r:lobby", "tell me about it")
-			notice := alice.records(`\nCSeq: \d+ MESSAGE\nCall-ID: (\S+)\n(?:.+\n)*Content-Type: message/imdn\+xml\n`)
-			alice.records(`\nSIP/2\.0 202 .*\n(?:.+\n)*Call-ID: ` + regexp.QuoteMeta(notice[1]) + `\n`)
+			alice.says(`^<imdn|\?><imdn xmlns=.*<delivered/>`) // in the trace, before it is compressed
+			alice.receives("sip:lobby@127.0.0.1", "tell me about it")
 			alice.message("sip:lobby@127.0.0.1", "texts still come")
 			ann.sees("texts still come", nil)
 			if got := fmt.Sprint(ann.texts("")); got != "[tell me about it texts still come]" {
 				t.Errorf("the room has %s", got)
 			}
 		})
+	}
+}
+
+// Linphone writes CPIM and asks for notices of delivery and display, sends them,
+// compressed, and shows them; it tells that somebody is composing, and shows it.
+func TestPeerLinphoneCPIMNoticesAndTyping(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			b := newBridge(t)
+			alice, bob := startLinphone(b, "alice", transport), startLinphone(b, "bob", transport)
+			for _, way := range []struct {
+				from, to          linphone
+				sender, recipient string
+			}{{alice, bob, "sip:alice@127.0.0.1", "sip:bob@127.0.0.1"}, {bob, alice, "sip:bob@127.0.0.1", "sip:alice@127.0.0.1"}} {
+				text := "grüße von " + way.sender
+				way.from.message(way.recipient, text)
+				way.from.says(`^Content-Type: message/cpim$`)
+				way.to.receives(way.sender, text)
+				way.from.tells("state delivered", text)
+				way.to.does("read", way.sender)
+				way.from.tells("state displayed", text)
+				way.from.does("compose", way.recipient)
+				way.to.tells("composing", way.sender)
+			}
+			alice.message("sip:bob@127.0.0.1", "once more")
+			bob.says(`^imdn\.Disposition-Notification: display$`) // to who speaks CPIM it goes in CPIM, too
+			bob.does("read", "sip:alice@127.0.0.1")
+			alice.tells("state displayed", "once more")
+		})
+	}
+}
+
+// What a person in Matrix does is what Linphone shows, and the other way round.
+func TestPeerLinphoneAndMatrix(t *testing.T) {
+	tn := newTown(t)
+	alice := startLinphone(tn.bridge, "alice", "tcp")
+	alice.message("sip:town@127.0.0.1", "hello")
+	tn.shown("hello", "matrix")
+	alice.does("compose", "sip:town@127.0.0.1")
+	ghost := tn.hs.Messages(tn.room)[0].Sender
+	tn.await("matrix", func() bool { return tn.hs.Typing(tn.room, ghost) }, func() string { return "nobody composes in Matrix" })
+	tn.mia.Type(tn.room, true)
+	alice.tells("composing", "sip:town@127.0.0.1")
+	tn.mia.Say(tn.room, "and hello")
+	alice.receives("sip:town@127.0.0.1", "and hello")
+	alice.tells("idle", "sip:town@127.0.0.1")
+}
+
+// A picture from the chat is a file transfer to Linphone, which it gets.
+func TestPeerLinphoneGetsFiles(t *testing.T) {
+	b := newBridge(t, `links  = ""`, `links  = "http://127.0.0.1:8025/"`)
+	ann := joinChat(t, b.web, "ann")
+	alice := startLinphone(b, "alice", "tcp")
+	picture := []byte("\x89PNG\r\n\x1a\n" + strings.Repeat("picture", 1000))
+	ann.sayWith("r:lobby", "", "dog.png", picture)
+	alice.tells("file sip:lobby@127.0.0.1 dog.png")
+	into := filepath.Join(t.TempDir(), "got.png")
+	alice.does("fetch", "sip:lobby@127.0.0.1", into)
+	alice.tells("state fetched", "sip:lobby@127.0.0.1")
+	if got, err := os.ReadFile(into); err != nil || !bytes.Equal(got, picture) {
+		t.Errorf("it has %d bytes, not %d: %v", len(got), len(picture), err)
 	}
 }

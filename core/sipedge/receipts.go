@@ -161,26 +161,19 @@ func wrapped(d event.Delivery) (event.Delivery, error) {
 }
 
 // wrap puts a message into CPIM. Its Message-ID is the delivery's id, by which
-// a notice about it is known.
+// a notice about it is known. Names stand in SIP's own headers only: Linphone
+// takes a message for forged whose From in CPIM has one (488).
 func wrap(d event.Delivery, m cpim.Message, asks ...imdn.Ask) (event.Delivery, error) {
 	sent := d.Sent
 	if sent.IsZero() {
 		sent = time.Now()
 	}
 	m.Headers = append([]cpim.Header{
-		{Name: "From", Value: party(d.FromName, d.From)}, {Name: "To", Value: party("", d.Target)},
+		{Name: "From", Value: "<" + string(d.From) + ">"}, {Name: "To", Value: "<" + string(d.Target) + ">"},
 		{Name: "DateTime", Value: sent.UTC().Format(time.RFC3339)},
 	}, imdn.Headers(d.ID, asks...)...)
 	var err error
 	d.Data, err = m.Bytes()
 	d.MediaType = cpim.MediaType
 	return d, err
-}
-
-// party is somebody in a CPIM header.
-func party(name string, a event.Address) string {
-	if name = plain(name, maxName); name == "" {
-		return "<" + string(a) + ">"
-	}
-	return `"` + strings.NewReplacer(`"`, "'").Replace(name) + `" <` + string(a) + ">"
 }

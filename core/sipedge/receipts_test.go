@@ -190,7 +190,7 @@ func TestAPhoneIsAskedToTellWhenItShowsAMessageIfItKnowsHow(t *testing.T) {
 	if string(m.Body) != "hello" || m.Content("Content-Type") != "text/plain;charset=utf-8" || id != "o2" || !slices.Equal(asks, []imdn.Ask{imdn.Display}) {
 		t.Errorf("got %+v", m)
 	}
-	if from := m.Value("", "From"); from != `"Lobby" <sip:lobby@example.com>` {
+	if from := m.Value("", "From"); from != "<sip:lobby@example.com>" {
 		t.Errorf("from %s", from)
 	}
 	if got := header1(get("o3", "415 Unsupported Media Type", "200 OK"), "Content-Type"); got != "text/plain;charset=utf-8" {

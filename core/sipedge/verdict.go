@@ -29,7 +29,7 @@ func verdict(res *sip.Response, d event.Delivery, repeated bool) (event.Receipt,
 	switch {
 	case code/100 == 3:
 		return event.Receipt{}, event.Permanent(fmt.Errorf("%w: redirections of phones are not followed", err))
-	case code == 415:
+	case code == 415 || (code == 406 || code == 488) && bareType(d.MediaType) != "text/plain": // "not acceptable" in this form
 		return event.Receipt{}, event.Permanent(&typeRefused{err, accepted415(res)})
 	case code == 202:
 		return event.Receipt{State: event.Accepted}, nil
