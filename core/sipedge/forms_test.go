@@ -179,7 +179,7 @@ func TestC08Typing(t *testing.T) {
 		t.Error(err)
 	}
 	state := composing.State{Active: true, Refresh: 90 * time.Second}
-	if res := p.speaks(string(state.XML("text/plain")), "Content-Type: " + composing.MediaType); code(res) != "202" { // nothing came before: the sign t0 was not sent
+	if res := p.speaks(string(state.XML("text/plain")), "Content-Type: "+composing.MediaType); code(res) != "202" { // nothing came before: the sign t0 was not sent
 		t.Fatal(res)
 	}
 	if got := <-h.typing; got.Sender != "sip:bob@example.com" || got.Recipient != "sip:lobby@example.com" || !got.Active || got.Refresh != 90*time.Second {
@@ -226,7 +226,7 @@ func TestTypingAsLinphoneSendsIt(t *testing.T) {
 func TestTypingIsTriedWhereNoticesComeFrom(t *testing.T) {
 	p, _ := newDevice(t)
 	notice := imdn.Notification{MessageID: "none", DateTime: time.Now(), Kind: imdn.Delivery, Status: imdn.Delivered}
-	if res := p.speaks(string(notice.XML()), "Content-Type: " + imdn.MediaType); code(res) != "202" {
+	if res := p.speaks(string(notice.XML()), "Content-Type: "+imdn.MediaType); code(res) != "202" {
 		t.Fatal(res)
 	}
 	sign := event.Delivery{ID: "t1", Kind: event.KindTyping, Target: "sip:bob@example.com", From: "sip:lobby@example.com", Sender: "web:u/eve", Active: true, Attempt: 1}
