@@ -59,6 +59,18 @@ func (m *Media) Remove(ctx context.Context, refs map[string]bool) (objects int, 
 	return objects, nil
 }
 
+// Discard removes a body that no event refers to.
+func (m *Media) Discard(ctx context.Context, c event.Content) error {
+	info, err := m.store.GetInfo(ctx, c.Ref)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("media %s: %w", c.Ref, unavailable(err))
+	}
+	return m.remove(ctx, info)
+}
+
 func (m *Media) list(ctx context.Context, want func(*jetstream.ObjectInfo) bool) (list []*jetstream.ObjectInfo, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

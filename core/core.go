@@ -24,6 +24,7 @@ import (
 	"parley.im/core/config"
 	"parley.im/core/conversation"
 	"parley.im/core/deliver"
+	"parley.im/core/fetch"
 	"parley.im/core/httpd"
 	"parley.im/core/notice"
 	"parley.im/core/route"
@@ -63,6 +64,7 @@ type Host struct {
 	wired      chan struct{} // closed once messages can be routed
 	ready      chan struct{}
 	linkKey    []byte // of the links to files
+	fetcher    *fetch.Fetcher
 	remotes    *remotes
 	signals    chan struct{} // a place for each signal that is being passed on
 	started    time.Time
@@ -161,6 +163,7 @@ func (h *Host) openStores(ctx context.Context) (k kept, err error) {
 	if k.nonce, err = secret(ctx, b, "nonce"); err != nil {
 		return k, err
 	}
+	h.fetcher = h.newFetcher()
 	if h.linkKey, err = secret(ctx, b, "links"); err != nil {
 		return k, err
 	}
@@ -246,7 +249,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 
 func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abilities) *deliver.Stage {
 	return deliver.New(deliver.Config{
-		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Links: h.linkBase, Log: h.Log,
+		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Links: h.linkBase, Fetch: h.fetch, Log: h.Log,
 		Native: func(ctx context.Context, message string, target event.Address) (string, error) {
 			return h.native(ctx, name, message, target)
 		},

@@ -5,12 +5,17 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"parley.im/plugins/content/transfer"
 )
 
 // A phone sends words and a picture: another phone gets them as they came, the
@@ -108,4 +113,36 @@ func TestFormatsOfPhones(t *testing.T) {
 	b.sends("alice", "sip:lobby@127.0.0.1", "text/html", "<p>Now: <b>go</b><script>x</script></p>")
 	ann.sees("Now: go", func(m chatMessage) bool { return m.HTML == "<p>Now: <strong>go</strong></p>" })
 	bob.sees("<p>Now: <b>go</b><script>x</script></p>")
+}
+
+// A file that a phone has put on a server outside comes along where the server
+// may be asked, and only there.
+func TestFilesThatPhonesName(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Content-Type", "image/png")
+		fmt.Fprint(w, "\x89PNG\r\n\x1a\n"+r.URL.Path)
+	}))
+	defer s.Close()
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
+	b := newBridge(t, "fetch  = []", `fetch  = ["127.0.0.1:`+port+`", "127.0.0.0/8"]`)
+	ann := joinChat(t, b.web, "ann")
+	doc := transfer.File{Name: "cat.png", MediaType: "image/png", Size: 12, URL: s.URL + "/1?key=secret"}
+	b.sends("alice", "sip:lobby@127.0.0.1", transfer.MediaType, string(doc.XML()))
+	m := ann.sees("", func(m chatMessage) bool { return len(m.Files) == 1 && m.Files[0].Name == "cat.png" })
+	if status, data, _ := fetched(t, &ann.web, fmt.Sprintf("%sapi/file?conv=%s&seq=%d&n=0", ann.base, m.Conv, m.Seq)); status != 200 || data != "\x89PNG\r\n\x1a\n/1" {
+		t.Errorf("%d %q", status, data)
+	}
+	b.says(`msg="file fetched" .* host=127.0.0.1:` + port + ` type=image/png size=10`)
+	doc.URL = strings.Replace(doc.URL, "127.0.0.1", "localhost", 1)
+	b.sends("alice", "sip:lobby@127.0.0.1", transfer.MediaType, string(doc.XML()))
+	ann.sees("cat.png (image/png, 12 bytes): "+doc.URL, nil)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	if n := b.count("secret[^-]"); n > 0 {
+		t.Errorf("the log has the whole URL")
+	}
 }

@@ -5,13 +5,20 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"parley.im/plugins/content/transfer"
 )
 
 // A linphone is a softphone of Linphone's library, driven by lines.
@@ -19,6 +26,12 @@ type linphone struct{ *proc }
 
 // startLinphone starts a softphone that registers user and waits until it has.
 func startLinphone(b *bridge, user, transport string) linphone {
+	b.t.Helper()
+	return startLinphoneWith(b, user, transport, "")
+}
+
+// startLinphoneWith gives the phone a server to which it uploads files.
+func startLinphoneWith(b *bridge, user, transport, uploads string) linphone {
 	b.t.Helper()
 	dir, p := b.t.TempDir(), ports(b.t, 1)
 	rc := write(b.t, dir, "rc", fmt.Sprintf(`[sip]
@@ -47,6 +60,7 @@ enabled=0
 capture=0
 display=0
 [misc]
+file_transfer_server_url=%[7]s
 store_chat_logs=0
 uuid=00000000-0000-4000-8000-00000000%04[5]x
 contacts-vcard-list=
@@ -55,7 +69,7 @@ uri=%[6]s/linphone.db
 backend=sqlite3
 [lime]
 lime_update_threshold=0
-`, user, password(user), transport, b.sip, p[0], dir))
+`, user, password(user), transport, b.sip, p[0], dir, uploads))
 	if err := os.MkdirAll(dir+"/.local/share/linphone", 0o755); err != nil {
 		b.t.Fatal(err)
 	}
@@ -184,4 +198,55 @@ func TestPeerLinphoneGetsFiles(t *testing.T) {
 	if got, err := os.ReadFile(into); err != nil || !bytes.Equal(got, picture) {
 		t.Errorf("it has %d bytes, not %d: %v", len(got), len(picture), err)
 	}
+}
+
+// Linphone puts a picture on its file server and sends a document that names it:
+// the chat has the picture.
+func TestPeerLinphoneSendsFiles(t *testing.T) {
+	s := newFileServer(t)
+	_, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
+	b := newBridge(t, "fetch  = []", `fetch  = ["127.0.0.1:`+port+`", "127.0.0.0/8"]`)
+	ann := joinChat(t, b.web, "ann")
+	alice := startLinphoneWith(b, "alice", "tcp", s.URL+"/upload")
+	picture := "\x89PNG\r\n\x1a\n" + strings.Repeat("picture", 1000)
+	alice.does("send", "sip:lobby@127.0.0.1", write(t, t.TempDir(), "cat.png", picture))
+	m := ann.sees("", func(m chatMessage) bool { return len(m.Files) == 1 && m.Files[0].Name == "cat.png" })
+	if status, data, _ := fetched(t, &ann.web, fmt.Sprintf("%sapi/file?conv=%s&seq=%d&n=0", ann.base, m.Conv, m.Seq)); status != 200 || data != picture {
+		t.Errorf("%d, %d bytes", status, len(data))
+	}
+}
+
+// newFileServer is one to which RCS devices and Linphone upload: an empty POST
+// asks whether they may, the next has the file as a form, and is answered with
+// the document about it (GSMA RCC.07, section 3.2.5).
+func newFileServer(t *testing.T) *httptest.Server {
+	var s *httptest.Server
+	var stored []byte
+	var mu sync.Mutex
+	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			_, _ = w.Write(stored)
+			return
+		}
+		if r.ContentLength == 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		f, h, err := r.FormFile("File")
+		if err == nil {
+			stored, err = io.ReadAll(f)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		doc := transfer.File{Name: h.Filename, MediaType: "image/png", Size: h.Size, URL: s.URL + "/file", Until: time.Now().Add(time.Hour)}
+		w.Header().Set("Content-Type", transfer.MediaType)
+		_, _ = w.Write(doc.XML())
+	}))
+	t.Cleanup(s.Close)
+	return s
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -76,6 +77,23 @@ func (r *reader) checkFiles() {
 			r.problem("files.refuse", "%q; give the ending of names, such as \".exe\", or a MIME type", s)
 		}
 	}
+	for _, s := range f.Fetch {
+		if !isSource(s) {
+			r.problem("files.fetch", "%q; give a host, such as \"files.example.com\" or \"*.example.com:8443\", or a network of private addresses, such as \"10.1.0.0/16\"", s)
+		}
+	}
+}
+
+// isSource tells whether s is a network, "*", or a host, with a port or not,
+// whose first label may be "*".
+func isSource(s string) bool {
+	if strings.Contains(s, "/") {
+		_, err := netip.ParsePrefix(s)
+		return err == nil
+	}
+	u, err := url.Parse("https://" + strings.Replace(s, "*", "any", 1))
+	return err == nil && u.Hostname() != "" && u.Host == strings.Replace(s, "*", "any", 1) && u.User == nil &&
+		(!strings.Contains(s, "*") || s[0] == '*' && (len(s) == 1 || s[1] == '.' || s[1] == ':')) && !strings.ContainsAny(u.Host, " ,")
 }
 
 func (r *reader) checkBus() {

@@ -118,6 +118,7 @@ type Files struct {
 	Expire time.Duration // how long a link works
 	Max    int64         // largest file in bytes
 	Refuse []string      // endings of names (".exe") and MIME types that are not passed on
+	Fetch  []string      // hosts that files named in messages are fetched from, and networks for private addresses
 }
 
 // Kinds is the [kinds] table: whether what a network does not know is told there
@@ -204,7 +205,7 @@ func Default() *Config {
 		},
 		HTTP:    HTTP{Listen: "127.0.0.1:8025"},
 		Kinds:   Kinds{Edits: true},
-		Files:   Files{Expire: 7 * day, Max: 25 << 20, Refuse: []string{}},
+		Files:   Files{Expire: 7 * day, Max: 25 << 20, Refuse: []string{}, Fetch: []string{}},
 		Plugins: map[string]Plugin{},
 	}
 }

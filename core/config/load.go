@@ -61,6 +61,7 @@ func (r *reader) read(top *table) {
 	files.duration("expire", &r.c.Files.Expire)
 	files.size("max", &r.c.Files.Max)
 	files.texts("refuse", &r.c.Files.Refuse)
+	files.texts("fetch", &r.c.Files.Fetch)
 	files.done()
 	kinds := top.table("kinds")
 	kinds.yes("edits", &r.c.Kinds.Edits)

@@ -43,7 +43,9 @@ func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.De
 			return d, nil, ours("read the body", err)
 		}
 	}
-	m, lost, err := mapping.Map(mapping.Message{Content: d.Content, Files: d.Files, Links: d.Links, Note: note}, taker)
+	m := mapping.Message{Content: d.Content, Files: d.Files, Links: d.Links, Note: note}
+	m.Fetched = s.fetched(ctx, it.Outbound, mapping.References(m, taker))
+	m, lost, err := mapping.Map(m, taker)
 	if err != nil {
 		return d, nil, event.Permanent(fmt.Errorf("the message can't be shown there: %w", err))
 	}
@@ -52,6 +54,24 @@ func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.De
 		losses = append(losses, string(l))
 	}
 	return d, losses, nil
+}
+
+// maxFetched is how many files elsewhere are fetched for a message.
+const maxFetched = 10
+
+// fetched gets the files elsewhere that a message names. What can't be had is
+// no reason not to deliver: the reader is told where it is.
+func (s *Stage) fetched(ctx context.Context, o event.Outbound, list []mapping.Reference) map[string]event.Content {
+	if s.Fetch == nil || len(list) == 0 {
+		return nil
+	}
+	got := map[string]event.Content{}
+	for _, r := range list[:min(len(list), maxFetched)] {
+		if c, err := s.Fetch(ctx, o, r.URL); err == nil {
+			got[r.URL] = c
+		}
+	}
+	return got
 }
 
 // knows tells whether a target takes the kind of a delivery: of an edit, a

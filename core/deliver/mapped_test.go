@@ -51,3 +51,41 @@ func TestKindsThatATargetDoesNotKnow(t *testing.T) {
 		}
 	}
 }
+
+// A file that a message names goes along where it can be had; where it can't,
+// and where no files go, the reader is told where it is.
+func TestFilesElsewhere(t *testing.T) {
+	doc := `<file><file-info type="file"><file-size>3</file-size><file-name>a.txt</file-name><content-type>text/plain</content-type><data url="https://f.example/1"/></file-info></file>`
+	for name, tc := range map[string]struct {
+		taker mapping.Taker
+		fail  error
+		asked int
+		files int
+		text  string
+	}{
+		"had":            {mapping.Taker{Types: []string{"text/plain"}, MaxFile: 10}, nil, 1, 1, ""},
+		"not to be had":  {mapping.Taker{Types: []string{"text/plain"}, MaxFile: 10}, errors.New("no"), 1, 0, "a.txt (text/plain, 3 bytes): https://f.example/1"},
+		"too large":      {mapping.Taker{Types: []string{"text/plain"}, MaxFile: 2}, nil, 1, 0, "a.txt (text/plain, 3 bytes): https://f.example/1"},
+		"no files there": {mapping.Taker{Types: []string{"text/plain"}}, nil, 0, 0, "a.txt (text/plain, 3 bytes): https://f.example/1"},
+		"as it came":     {mapping.Taker{}, nil, 0, 0, doc},
+	} {
+		asked := 0
+		s := &Stage{Config: Config{Fetch: func(_ context.Context, o event.Outbound, url string) (event.Content, error) {
+			if asked++; url != "https://f.example/1" || o.ID != "o1" {
+				t.Errorf("%s: %s for %s", name, url, o.ID)
+			}
+			return event.Content{MediaType: "text/plain", Ref: "media.1", Size: 3}, tc.fail
+		}}}
+		it := item{Outbound: event.Outbound{
+			ID: "o1", Envelope: event.Envelope{Kind: event.KindMessage},
+			Content: event.Content{MediaType: "application/vnd.gsma.rcs-ft-http+xml", Data: []byte(doc)},
+		}}
+		d, _, err := s.mapped(t.Context(), it, Abilities{Kinds: []event.Kind{event.KindMessage}, Taker: tc.taker})
+		if err != nil || asked != tc.asked || len(d.Files) != tc.files || string(d.Data) != tc.text {
+			t.Errorf("%s: asked %d times; %d files, %q, %v", name, asked, len(d.Files), d.Data, err)
+		}
+		if len(d.Files) == 1 && (d.Files[0].Name != "a.txt" || d.Files[0].Ref != "media.1") {
+			t.Errorf("%s: %+v", name, d.Files[0])
+		}
+	}
+}

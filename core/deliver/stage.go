@@ -105,6 +105,9 @@ type Config struct {
 	// Links, if given, returns the address below which the parts of a message,
 	// which has a place in the log, can be fetched for a while; "" for nowhere.
 	Links func(o event.Outbound, seq uint64) string
+	// Fetch, if given, gets a file elsewhere that a message names, or says why
+	// not.
+	Fetch func(ctx context.Context, o event.Outbound, url string) (event.Content, error)
 	// Trace, if given, is told of each attempt, and by what it returns of its
 	// end.
 	Trace func(o event.Outbound) (end func(error))

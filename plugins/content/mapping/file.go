@@ -56,9 +56,9 @@ func extension(mediaType string) string {
 	return ""
 }
 
-// fileType returns the type of a file, of whose parameters only the charset of
+// FileType returns the type of a file that begins with data, of whose parameters only the charset of
 // text says something.
-func fileType(mediaType string, data []byte) string {
+func FileType(mediaType string, data []byte) string {
 	kind, params, err := mime.ParseMediaType(sniffed(mediaType, data))
 	switch {
 	case err != nil:

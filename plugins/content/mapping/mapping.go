@@ -51,6 +51,10 @@ type Message struct {
 	Files []event.File
 	Links string // address below which anybody can fetch the parts; "" if there is none
 	Note  string // words that are put above the text
+
+	// Fetched are bodies of files elsewhere, by the URLs of their References:
+	// they go along as files.
+	Fetched map[string]event.Content
 }
 
 // A Taker is what a target takes.
@@ -89,7 +93,7 @@ func Map(m Message, t Taker) (Message, content.Losses, error) {
 	if form == "" {
 		return m, nil, fmt.Errorf("%w: %s; %s", ErrType, bare(m.MediaType), t.only())
 	}
-	r := reader{rich: formatted != ""}
+	r := reader{rich: formatted != "", fetched: m.Fetched}
 	if err := r.message(m); err != nil {
 		return m, nil, err
 	}

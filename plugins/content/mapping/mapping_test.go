@@ -282,6 +282,7 @@ func growth(n int) int { return markup.Growth*n + (MaxParts+2)*(markup.Spare+max
 func FuzzMap(f *testing.F) {
 	f.Add("multipart/mixed; boundary=x", []byte(strings.ReplaceAll(mixed, "\n", "\r\n")), byte(0))
 	f.Add("text/html", []byte("<p>x<img src=x onerror=y>"), byte(1))
+	f.Add("message/external-body; access-type=URL; url=\"https://f.example/a%0Ab\"", []byte("\r\n"), byte(2))
 	f.Add("message/cpim", []byte("From: <im:a>\r\n\r\nContent-Type: text/plain\r\n\r\nx"), byte(2))
 	f.Add("text/vcard", []byte("BEGIN:VCARD\r\nFN:x\r\nEND:VCARD"), byte(3))
 	f.Add("application/pidf+xml", []byte("<a><pos>1 2</pos></a>"), byte(4))
@@ -289,6 +290,7 @@ func FuzzMap(f *testing.F) {
 	takers := []Taker{words, html, files, {Types: []string{string(markup.Slack)}, MaxBytes: 400}, {Types: []string{string(markup.Matrix), "text/plain"}}, {Types: []string{"text/markdown"}, MaxFile: 10}}
 	f.Fuzz(func(t *testing.T, typ string, body []byte, which byte) {
 		m := Message{Content: event.Content{MediaType: typ, Data: body}}
+		m.Fetched = map[string]event.Content{"https://f.example/a%0Ab": {MediaType: "image/png", Data: []byte("x")}}
 		if which&8 != 0 {
 			m.Links = links
 		}

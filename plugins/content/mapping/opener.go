@@ -21,7 +21,8 @@ const transferType = transfer.MediaType
 // An opening is what people are shown of a part that is no text itself.
 type opening struct {
 	words  string
-	whole  bool // the part is worth having as a file, too
+	refs   []reference // behind the words
+	whole  bool        // the part is worth having as a file, too
 	losses content.Losses
 }
 
@@ -70,15 +71,15 @@ func transferred(p part) (opening, error) {
 	if err != nil {
 		return opening{}, err
 	}
-	var lines []string
+	var o opening
 	for _, f := range list {
-		line := fmt.Sprintf("%s (%s, %s): %s", fileName(f.Name, f.MediaType), bare(f.MediaType), amount(f.Size), f.URL)
+		words := fmt.Sprintf("%s (%s, %s): %s", fileName(f.Name, f.MediaType), bare(f.MediaType), amount(f.Size), f.URL)
 		if !f.Until.IsZero() {
-			line += " until " + f.Until.Format("2006-01-02 15:04 MST")
+			words += " until " + f.Until.Format("2006-01-02 15:04 MST")
 		}
-		lines = append(lines, line)
+		o.refs = append(o.refs, reference{Reference{f.Name, f.MediaType, f.URL}, words})
 	}
-	return opening{words: strings.Join(lines, "\n")}, nil
+	return o, nil
 }
 
 // external reads a reference by URL (RFC 2017) to a body elsewhere. Those of
@@ -96,7 +97,7 @@ func external(p part) (opening, error) {
 			kind = bare(value)
 		}
 	}
-	return opening{words: kind + ": " + at}, nil
+	return opening{refs: []reference{{Reference{p.name, kind, at}, kind + ": " + at}}}, nil
 }
 
 // contact reads a vCard (RFC 6350): who it is and how to reach them.

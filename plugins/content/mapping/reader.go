@@ -35,6 +35,7 @@ type part struct {
 type file struct {
 	event.File
 	path string
+	url  string // where it was fetched from, if it was
 }
 
 // A reader takes a message apart.
@@ -46,6 +47,9 @@ type reader struct {
 	parts  int
 	keep   string // path of a part that is wanted as it is: see Part
 	kept   *part
+
+	named   []Reference              // files elsewhere
+	fetched map[string]event.Content // of these by their URLs
 }
 
 // readable tells whether bodies of a type are opened.
@@ -80,7 +84,7 @@ func (r *reader) message(m Message) error {
 	r.words(m.Note)
 	err := r.part(part{mediaType: m.MediaType, body: m.Data, path: "0"}, m.Content)
 	for i, f := range m.Files {
-		r.files = append(r.files, file{event.File{Name: fileName(f.Name, f.MediaType), Content: f.Content}, "f" + strconv.Itoa(i+1)})
+		r.files = append(r.files, file{File: event.File{Name: fileName(f.Name, f.MediaType), Content: f.Content}, path: "f" + strconv.Itoa(i+1)})
 	}
 	return err
 }
@@ -146,8 +150,8 @@ func (r *reader) words(s string) {
 }
 
 func (r *reader) file(p part, c event.Content) {
-	c.MediaType = fileType(p.mediaType, c.Data)
-	r.files = append(r.files, file{event.File{Name: fileName(p.name, c.MediaType), Content: c}, p.path})
+	c.MediaType = FileType(p.mediaType, c.Data)
+	r.files = append(r.files, file{File: event.File{Name: fileName(p.name, c.MediaType), Content: c}, path: p.path})
 }
 
 // opened reads a part of which an opener makes words.
@@ -159,6 +163,7 @@ func (r *reader) opened(p part, open func(part) (opening, error)) error {
 	}
 	r.losses.Add(o.losses...)
 	r.words(o.words)
+	r.words(strings.Join(r.references(o.refs), "\n"))
 	if o.whole {
 		r.file(p, bodyOf(p))
 	}

@@ -43,7 +43,7 @@ func Part(m Message, path string) (event.File, error) {
 	if m.Ref != "" {
 		c = m.Content
 	}
-	c.MediaType = fileType(c.MediaType, c.Data)
+	c.MediaType = FileType(c.MediaType, c.Data)
 	return event.File{Name: fileName(r.kept.name, c.MediaType), Content: c}, nil
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -57,7 +58,7 @@ func (w *writer) file(f file) string {
 		w.Files = append(w.Files, f.File)
 		return ""
 	}
-	if at := link(w.Links, f.path, f.Name); at != "" {
+	if at := cmp.Or(f.url, link(w.Links, f.path, f.Name)); at != "" {
 		w.losses.Add(FileAsLink)
 		return mention(f.File) + ": " + at
 	}
@@ -96,7 +97,10 @@ func (w *writer) short(texts []passage, form markup.Form, most int) (string, err
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrSize, err)
 	}
-	f := file{event.File{Name: "message.txt", Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(whole)}}, wholeText}
+	f := file{
+		File: event.File{Name: "message.txt", Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(whole)}},
+		path: wholeText,
+	}
 	note := "…\n\n[This is the beginning. The whole text: message.txt]"
 	switch at := link(w.Links, f.path, f.Name); {
 	case w.taker.MaxFile >= int64(len(whole)):

@@ -4,8 +4,8 @@ what was read, and for files.
 
     phone.py CONFIG
 
-It takes "say URI TEXT", "compose URI", "read URI" and "fetch URI PATH", which
-gets the last file from there, and tells, after "phone: ", "registered", "got URI
+It takes "say URI TEXT", "send URI PATH" for a picture, "compose URI", "read URI"
+and "fetch URI PATH", which gets the last file from there, and tells, after "phone: ", "registered", "got URI
 TEXT" with the text in JSON, "file URI NAME", "composing URI", "idle URI", and
 what became of what was said or fetched: "state STATE TEXT". Its SIP trace comes
 between.
@@ -102,6 +102,13 @@ class Phone:
         room = self.room(uri)
         if verb == "say":
             message = call("chat_room_create_message_from_utf8", room, rest)
+            self.watched.append((rest, message))
+            call("chat_message_send", message)
+        elif verb == "send":
+            file = call("core_create_content", self.core)
+            for what, value in (("type", "image"), ("subtype", "png"), ("name", os.path.basename(rest)), ("file_path", rest)):
+                call("content_set_" + what, file, value)
+            message = call("chat_room_create_file_transfer_message", room, file)
             self.watched.append((rest, message))
             call("chat_message_send", message)
         elif verb == "compose":
