@@ -37,7 +37,8 @@ type binding struct {
 	CSeq     uint32
 	Expires  time.Time
 
-	Accept []string `json:",omitempty"` // media types that it was known to take when it registered
+	Accept  []string `json:",omitempty"` // media types that it was known to take when it registered
+	Refused []string `json:",omitempty"` // and those that it had refused
 
 	taste     *taste // of the device: a refresh has that of the binding before
 	suspended bool   // it did not answer; guarded by its phones' mu
@@ -166,7 +167,7 @@ func (r *registrar) load(ctx context.Context, log *slog.Logger) error {
 		now := time.Now()
 		for _, b := range saved {
 			if b != nil && b.Path.Network == "udp" && b.Expires.After(now) {
-				b.taste = newTaste(b.Accept)
+				b.taste = newTaste(b.Accept, b.Refused)
 				p.all = append(p.all, b)
 			}
 		}

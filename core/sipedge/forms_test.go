@@ -121,6 +121,24 @@ func TestWhatComesFromAPhoneGoesAsItCameFirst(t *testing.T) {
 	}
 }
 
+// C09: what a device has refused, and what it sends itself, is known over a
+// restart, from its next REGISTER on.
+func TestRefusalsAreKept(t *testing.T) {
+	p, h := newDevice(t)
+	d := saying("o1", "text/html", "<b>hi</b>")
+	d.Sender = "sip:alice@example.com"
+	if reqs, r := p.gets(d, "415 No", "200 OK", "200 OK"); len(reqs) != 3 || r.err != nil { // it is asked what it takes between
+		t.Fatalf("%q, %v", reqs, r.err)
+	}
+	p.register("bob", "builder", "<sip:bob@"+p.local()+";transport=udp>", "600", "Accept: text/html, text/markdown")
+	p.s.stop()
+	p.s = run(t, config(h), h)
+	known := p.s.phones.of("sip:bob@example.com").current(time.Now())[0].taste
+	if known.takes("text/html") || !known.rejects("text/html") || !known.takes("text/markdown") {
+		t.Errorf("%+v", known)
+	}
+}
+
 func TestFilesGoInTheFormThatADeviceTakes(t *testing.T) {
 	const links = "https://b.example/f/t0k3n"
 	for name, tc := range map[string]struct {

@@ -98,7 +98,7 @@ func (e *Edge) merge(r request, p *phones, now time.Time) ([]*binding, answer) {
 				all[i].taste.name(b.Accept)
 			}
 			b.taste = all[i].taste
-			b.Accept = b.taste.known()
+			b.Accept, b.Refused = b.taste.known()
 			all = slices.Delete(all, i, i+1)
 		}
 		if lasts > 0 {
@@ -156,7 +156,7 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 		hop: hop{Contact: text, Path: r.path}, Q: preference(c), CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo,
 		Expires: now.Add(time.Duration(lasts) * time.Second), Accept: accepts(r.members("Accept")),
 	}
-	b.taste = newTaste(b.Accept)
+	b.taste = newTaste(b.Accept, nil)
 	if b.Routes, ok = r.routes(); !ok {
 		return nil, 0, say(400, "Unreadable Path")
 	}

@@ -2,6 +2,7 @@ package sipedge
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,8 +26,12 @@ type taste struct {
 	asked   bool // by OPTIONS
 }
 
-func newTaste(named []string) *taste {
-	return &taste{named: named, sent: map[string]bool{}, refused: map[string]bool{}}
+func newTaste(named, refused []string) *taste {
+	t := &taste{named: named, sent: map[string]bool{}, refused: map[string]bool{}}
+	for _, kind := range refused {
+		t.refused[kind] = true
+	}
+	return t
 }
 
 // accepts reads Accept headers.
@@ -101,18 +106,18 @@ func (t *taste) rejects(kind string) bool {
 }
 
 // known are the types that are worth remembering over a restart.
-func (t *taste) known() (list []string) {
+func (t *taste) known() (takes, refuses []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list = slices.Clone(t.named)
+	takes = slices.Clone(t.named)
 	for kind := range t.sent {
-		if !slices.Contains(list, kind) {
-			list = append(list, kind)
+		if !slices.Contains(takes, kind) {
+			takes = append(takes, kind)
 		}
 	}
-	list = slices.DeleteFunc(list, func(kind string) bool { return t.refused[kind] })
-	slices.Sort(list)
-	return list
+	takes = slices.DeleteFunc(takes, func(kind string) bool { return t.refused[kind] })
+	slices.Sort(takes)
+	return takes, slices.Sorted(maps.Keys(t.refused))
 }
 
 // ask returns true once, where it is not known what is taken.

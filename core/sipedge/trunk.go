@@ -236,7 +236,7 @@ func (t *trunk) taste(target event.Address) *taste {
 		if len(t.tastes) >= maxWaiting {
 			clear(t.tastes)
 		}
-		known = newTaste(nil)
+		known = newTaste(nil, nil)
 		t.tastes[target] = known
 	}
 	return known
