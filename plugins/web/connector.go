@@ -11,7 +11,7 @@
 // marked. State holds these keys:
 //
 //	m/<conversation>/<seq>   a message; seq is 20 digits and gives time order
-//	id/<hash>                which message a delivery became, see claim
+//	id/<hash>                which message a delivery became or changed, see claim
 //	o/<seq>                  a message said here that the bridge has not stored yet
 //	p/<person>/<conversation> that somebody takes part, and how far they have read
 //	n/<person>, s/<hash>     who holds a name, and the sessions
@@ -60,7 +60,7 @@ func (c *connector) Describe() sdk.Description {
 		Network:  Network,
 		Version:  "1",
 		Schemes:  []string{Network},
-		Kinds:    []event.Kind{event.KindMessage, event.KindStatus},
+		Kinds:    []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact, event.KindStatus},
 		Types:    []string{"text/html", "text/plain"},
 		MaxBytes: maxText,
 		MaxFile:  maxFile,

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,8 +12,8 @@ import (
 	"parley.im/plugins/sdk"
 )
 
-// Deliver keeps a message and shows it to the open pages, or changes the mark
-// of a message that was said here. It returns when State has stored it; the
+// Deliver keeps a message and shows it to the open pages, or changes one that
+// stands here: its words, its reactions, or the mark of what was said here. It returns when State has stored it; the
 // same delivery again is the same message.
 func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
 	switch d.Kind {
@@ -20,6 +21,8 @@ func (c *connector) Deliver(ctx context.Context, d event.Delivery) (event.Receip
 		return c.deliverMessage(ctx, d)
 	case event.KindStatus:
 		return c.deliverStatus(ctx, d)
+	case event.KindEdit, event.KindRedact, event.KindReact:
+		return c.deliverChange(ctx, d)
 	}
 	return event.Receipt{}, event.Permanent(fmt.Errorf("the web chat does not take messages of kind %q", d.Kind))
 }
@@ -34,6 +37,9 @@ func (c *connector) Find(ctx context.Context, d event.Delivery, _ time.Time) (ev
 	place, found, _, err := c.store.claimed(ctx, d.ID)
 	if err != nil || !found {
 		return event.Receipt{}, false, err
+	}
+	if place.Kind != "" {
+		return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}, true, nil
 	}
 	if place.Done {
 		return receipt(d), true, nil
@@ -76,6 +82,10 @@ func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event
 	if err != nil {
 		return event.Receipt{}, err
 	}
+	reply, err := c.store.answered(ctx, conv, d.InReplyTo)
+	if err != nil {
+		return event.Receipt{}, err
+	}
 	rev, err := c.hub.begin(ctx)
 	if err != nil {
 		return event.Receipt{}, err
@@ -89,7 +99,7 @@ func (c *connector) deliverMessage(ctx context.Context, d event.Delivery) (event
 		return receipt(d), err
 	}
 	m := incoming(d, text, html)
-	m.Files = files
+	m.Files, m.Reply = files, reply
 	m.Conv, m.Seq = place.Conv, place.Seq
 	return receipt(d), c.store.add(ctx, m, rev)
 }
@@ -117,20 +127,25 @@ func (c *connector) place(ctx context.Context, d event.Delivery) (conv, person s
 	return outsideConv(name, normal(d.From)), name, err
 }
 
+// author is who said or did what d brings, as it is shown and compared.
+func author(d event.Delivery) event.Address {
+	return event.Address(short(clean(string(cmp.Or(d.Sender, d.From)), false), event.MaxAddress))
+}
+
+func authorName(d event.Delivery) string {
+	name := d.SenderName
+	if name == "" && (d.Sender == "" || d.Sender == d.From) {
+		name = d.FromName
+	}
+	return short(clean(name, false), 128)
+}
+
 // incoming is the message that d becomes.
 func incoming(d event.Delivery, text, html string) *message {
 	m := &message{
-		Time: time.Now().UnixMilli(), From: d.Sender, Name: d.SenderName, Thread: d.Anchor, Anchor: anchor(d),
+		Time: time.Now().UnixMilli(), From: author(d), Name: authorName(d), Thread: d.Anchor, Anchor: anchor(d),
 		Title: d.Title, Automatic: d.Automatic, Delivery: d.ID, Text: text, HTML: html,
 	}
-	if m.From == "" {
-		m.From = d.From
-	}
-	if m.Name == "" && m.From == d.From {
-		m.Name = d.FromName
-	}
-	m.From = event.Address(short(clean(string(m.From), false), event.MaxAddress))
-	m.Name = short(clean(m.Name, false), 128)
 	m.Title = short(clean(m.Title, false), 512)
 	if len(m.encode()) > maxMessage {
 		m.HTML = "" // its words are there

@@ -81,7 +81,7 @@ func TestRefusedDeliveries(t *testing.T) {
 		{"not an address of ours", func(d *event.Delivery) { d.Target = "slack:T0/C0" }},
 		{"a path as a name", func(d *event.Delivery) { d.Target = "web:room/../lobby" }},
 		{"no sender", func(d *event.Delivery) { d.Target, d.From = "web:u/eve", "" }},
-		{"unknown kind", func(d *event.Delivery) { d.Kind = event.KindReact }},
+		{"unknown kind", func(d *event.Delivery) { d.Kind = event.KindTyping }},
 		{"too long", func(d *event.Delivery) { d.Data = make([]byte, maxText+1) }},
 		{"too long in Media", func(d *event.Delivery) { d.Data, d.Ref, d.Size = nil, "m1", maxText+1 }},
 		{"status of nothing", func(d *event.Delivery) { d.Kind, d.State = event.KindStatus, event.Delivered }},

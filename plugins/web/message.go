@@ -26,7 +26,7 @@ func rank(mark string) int {
 }
 
 // A message is one thing said in a conversation. It is never changed in place:
-// a new mark makes a new message with the same Seq and a higher Rev.
+// a new mark or an edit makes a new message with the same Seq and a higher Rev.
 type message struct {
 	Conv      string        `json:"conv"`
 	Seq       int64         `json:"seq"`  // place in the conversation
@@ -42,7 +42,11 @@ type message struct {
 	Automatic bool          `json:"automatic,omitempty"`
 	Nonce     string        `json:"nonce,omitempty"`    // the page's own, so that a repeated post is one message
 	Delivery  string        `json:"delivery,omitempty"` // id of the delivery it came by
-	HTML      string        `json:"html,omitempty"`     // Text with its formats, as package markup writes HTML
+	Reply     int64         `json:"reply,omitempty"`    // Seq of the message that it answers
+	Edited    int64         `json:"edited,omitempty"`   // milliseconds since 1970; 0 when it reads as it was said
+	Deleted   bool          `json:"deleted,omitempty"`  // what it said is gone
+	Reactions []reaction    `json:"reactions,omitempty"`
+	HTML      string        `json:"html,omitempty"` // Text with its formats, as package markup writes HTML
 	Files     []file        `json:"files,omitempty"`
 	Text      string        `json:"text,omitempty"`
 

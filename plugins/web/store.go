@@ -33,7 +33,7 @@ type conversation struct {
 	loading sync.Mutex
 	loaded  bool
 	posting sync.Mutex // one post from a page at once, for their order and for Nonce
-	marking sync.Mutex // one change of a mark at once
+	marking sync.Mutex // one change of a message at once
 	mu      sync.Mutex
 	list    []*message // by Seq
 }
@@ -136,33 +136,10 @@ func (s *store) add(ctx context.Context, m *message, rev int64) (err error) {
 	return nil
 }
 
-// mark changes the mark of a message, if that is news, durably and visibly.
+// mark changes the mark of a message, if that is news.
 func (s *store) mark(ctx context.Context, conv string, seq int64, mark, reason string) error {
-	c, err := s.conversation(ctx, conv)
-	if err != nil {
-		return err
-	}
-	c.marking.Lock()
-	defer c.marking.Unlock()
-	old := c.find(seq)
-	if old == nil {
-		return errNoMessage
-	}
-	m := old.marked(mark, reason)
-	if m == nil {
-		return nil
-	}
-	if m.Rev, err = s.hub.begin(ctx); err != nil {
-		return err
-	}
-	m.revision, err = overwrite(ctx, s.state, messageKey(conv, seq), m.encode(), old.revision)
-	if err != nil {
-		s.hub.finish(m.Rev, nil)
-		return fmt.Errorf("store mark: %w", err)
-	}
-	c.replace(m)
-	s.hub.finish(m.Rev, m)
-	return nil
+	_, err := s.change(ctx, conv, seq, func(m *message, _ int64) (*message, error) { return m.marked(mark, reason), nil })
+	return err
 }
 
 func bySeq(m *message, seq int64) int { return int(min(max(m.Seq-seq, -1), 1)) }

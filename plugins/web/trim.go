@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
 )
 
@@ -19,14 +20,16 @@ const remember = 8 * 24 * time.Hour
 // which the repeated delivery then writes in the same place; so nothing is
 // lost and nothing is doubled.
 type claim struct {
-	Conv string `json:"conv"`
-	Seq  int64  `json:"seq"`
-	Done bool   `json:"done,omitempty"` // the message was shown and has been trimmed since
+	Conv string     `json:"conv"`
+	Seq  int64      `json:"seq"`
+	Done bool       `json:"done,omitempty"` // the message was shown and has been trimmed since; or it was changed
+	Kind event.Kind `json:"kind,omitempty"` // of a delivery that changed the message
+	Made int64      `json:"made,omitempty"` // microseconds since 1970, of a change
 }
 
 func claimKey(delivery string) string { return "id/" + hash("delivery", delivery) }
 
-func (c claim) age() time.Duration { return time.Since(time.UnixMicro(c.Seq)) }
+func (c claim) age() time.Duration { return time.Since(time.UnixMicro(max(c.Seq, c.Made))) }
 
 // claim returns the place of a delivery in conv: the one it already has, or
 // seq.
