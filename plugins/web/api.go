@@ -22,10 +22,12 @@ type sessionAnswer struct {
 	Domain   string `json:"domain,omitempty"`
 	Name     string `json:"name,omitempty"`
 	Token    string `json:"token,omitempty"`
+
+	Reactions []string `json:"reactions"` // emoji to choose from
 }
 
 func (s *server) session(p person) sessionAnswer {
-	a := sessionAnswer{Title: s.settings.Title, Password: s.settings.Password != "", Name: p.Name}
+	a := sessionAnswer{Title: s.settings.Title, Password: s.settings.Password != "", Name: p.Name, Reactions: picker}
 	if p.Name != "" {
 		a.Token, a.Domain = p.csrf(), s.settings.SIPDomain
 	}

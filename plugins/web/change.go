@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -156,11 +157,16 @@ func (s *store) change(ctx context.Context, conv string, seq int64, f func(m *me
 	if err != nil || m == nil {
 		return old, err
 	}
-	m.Rev = rev
+	seen := !bytes.Equal(m.view(), old.view())
+	if seen { // else no page need be told
+		m.Rev = rev
+	}
 	if m.revision, err = overwrite(ctx, s.state, messageKey(conv, seq), m.encode(), old.revision); err != nil {
 		return nil, fmt.Errorf("store change: %w", err)
 	}
 	c.replace(m)
-	shown = m
+	if seen {
+		shown = m
+	}
 	return m, nil
 }

@@ -12,7 +12,7 @@
 //
 //	m/<conversation>/<seq>   a message; seq is 20 digits and gives time order
 //	id/<hash>                which message a delivery became or changed, see claim
-//	o/<seq>                  a message said here that the bridge has not stored yet
+//	o/<seq>                  a message said or changed here that the bridge has not stored yet
 //	p/<person>/<conversation> that somebody takes part, and how far they have read
 //	n/<person>, s/<hash>     who holds a name, and the sessions
 //	clock                    the sequence reserved so far

@@ -176,7 +176,7 @@ func (c *connector) read(ctx context.Context, body event.Content) (text, html st
 func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.Receipt, error) {
 	conv, seq, err := readNativeID(d.InReplyTo)
 	if err != nil {
-		return event.Receipt{}, event.Permanent(err)
+		return c.deliverChangeStatus(ctx, d)
 	}
 	mark, ok := map[event.State]string{
 		event.Accepted: markAccepted, event.Delivered: markDelivered,
@@ -194,14 +194,40 @@ func (c *connector) deliverStatus(ctx context.Context, d event.Delivery) (event.
 	}
 	reason := ""
 	if mark == markFailed {
-		words, _, err := c.read(ctx, d.Content)
-		if err != nil && !event.IsPermanent(err) {
+		if reason, err = c.reason(ctx, d); err != nil {
 			return event.Receipt{}, err
 		}
-		reason = short(strings.TrimSpace(clean(words, false)), maxReason)
 	}
 	if err := c.store.mark(ctx, conv, seq, mark, reason); err != nil {
 		return event.Receipt{}, err
 	}
 	return event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}, nil
+}
+
+// reason is what a status says of a failure.
+func (c *connector) reason(ctx context.Context, d event.Delivery) (string, error) {
+	words, _, err := c.read(ctx, d.Content)
+	if err != nil && !event.IsPermanent(err) {
+		return "", err
+	}
+	return short(strings.TrimSpace(clean(words, false)), maxReason), nil
+}
+
+// deliverChangeStatus tells the author of a message that a change of it failed
+// somewhere. Other news of changes, and of reactions, is not shown.
+func (c *connector) deliverChangeStatus(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	receipt := event.Receipt{State: event.Delivered, RemoteIDs: []string{d.ID}}
+	conv, seq, _, err := readChangeID(d.InReplyTo)
+	if err != nil {
+		return event.Receipt{}, event.Permanent(err)
+	}
+	m, err := c.store.get(ctx, conv, seq)
+	if err != nil || m == nil || m.From != d.Target || d.State != event.Failed {
+		return receipt, err
+	}
+	reason, err := c.reason(ctx, d)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	return receipt, c.store.mark(ctx, conv, seq, markFailed, notChanged+reason)
 }

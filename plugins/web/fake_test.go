@@ -30,9 +30,12 @@ type memState struct {
 	failAt  int  // the write that fails, counted from 1; 0 for none
 	applied bool // the failing write comes through nevertheless
 	down    bool // after a failure everything fails, as after a crash
+	news    chan struct{}
 }
 
-func newState() *memState { return &memState{entries: map[string]sdk.Entry{}} }
+func newState() *memState {
+	return &memState{entries: map[string]sdk.Entry{}, news: make(chan struct{}, 1)}
+}
 
 // crashAt makes the nth write from now the last thing that happens.
 func (s *memState) crashAt(n int, applied bool) {
@@ -49,6 +52,12 @@ func (s *memState) write(f func()) error {
 		return errDisk
 	}
 	s.writes++
+	defer func() {
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
+	}()
 	if s.writes != s.failAt {
 		f()
 		return nil

@@ -80,15 +80,16 @@ func FuzzStoredMessage(f *testing.F) {
 func FuzzRequests(f *testing.F) {
 	for i, s := range []string{
 		`{"name":"eve","password":""}`, `{"to":"sip:a@b"}`, `{"conv":"r:lobby","seq":-9223372036854775808}`,
-		`{"conv":"r:lobby","text":"x","nonce":"12345678","reply":-1}`, `[`, `{"conv":null}`, `"`,
+		`{"conv":"r:lobby","text":"x","nonce":"12345678","reply":-1}`,
+		`{"conv":"r:lobby","seq":1,"text":"x"}`, `{"conv":"r:lobby","seq":1}`, `{"conv":"r:lobby","seq":1,"emoji":"\ud800","remove":true}`, `[`, `{"conv":null}`, `"`,
 	} {
-		f.Add(i%4, s)
+		f.Add(i, s)
 	}
-	paths := []string{"/api/join", "/api/open", "/api/read", "/api/messages"}
+	paths := []string{"/api/join", "/api/open", "/api/read", "/api/messages", "/api/edit", "/api/delete", "/api/react"}
 	f.Fuzz(func(t *testing.T, path int, body string) {
 		c := start(t, newState(), "")
 		eve := c.join("eve")
-		code, answer := eve.post(paths[uint(path)%4], body)
+		code, answer := eve.post(paths[uint(path)%uint(len(paths))], body)
 		if code >= http.StatusInternalServerError || !utf8.ValidString(answer) {
 			t.Errorf("%q: %d %s", body, code, answer)
 		}

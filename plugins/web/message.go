@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +47,8 @@ type message struct {
 	Edited    int64         `json:"edited,omitempty"`   // milliseconds since 1970; 0 when it reads as it was said
 	Deleted   bool          `json:"deleted,omitempty"`  // what it said is gone
 	Reactions []reaction    `json:"reactions,omitempty"`
-	HTML      string        `json:"html,omitempty"` // Text with its formats, as package markup writes HTML
+	Pending   []int64       `json:"pending,omitempty"` // numbers of changes made here that the bridge has not stored yet
+	HTML      string        `json:"html,omitempty"`    // Text with its formats, as package markup writes HTML
 	Files     []file        `json:"files,omitempty"`
 	Text      string        `json:"text,omitempty"`
 
@@ -77,12 +79,19 @@ func decodeMessage(value []byte) (*message, error) {
 // view is what a page is given: files are asked for by their place.
 func (m *message) view() []byte { return marshal(m.shown()) }
 
+// id is what the bridge knows m by.
+func (m *message) id() string { return cmp.Or(m.Delivery, nativeID(m.Conv, m.Seq)) }
+
+// thread is where an answer to m belongs.
+func (m *message) thread() string { return cmp.Or(m.Anchor, m.Thread) }
+
 // shown is m as others may see it.
 func (m *message) shown() *message {
-	if len(m.Files) == 0 {
+	if len(m.Files) == 0 && m.Pending == nil {
 		return m
 	}
 	n := *m
+	n.Pending = nil
 	n.Files = slices.Clone(m.Files)
 	for i := range n.Files {
 		n.Files[i].Ref, n.Files[i].SHA256 = "", ""

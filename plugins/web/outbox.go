@@ -18,7 +18,7 @@ import (
 type outbox struct {
 	host  sdk.Host
 	store *store
-	queue chan string // native ids
+	queue chan string // native ids, of messages and of changes
 	pause func(attempt int) time.Duration
 }
 
@@ -42,7 +42,7 @@ func outboxKey(id string) string { return "o/" + id[strings.LastIndexByte(id, '/
 func (o *outbox) load(ctx context.Context) error {
 	return each(ctx, o.host.State(), "o/", func(e sdk.Entry) error {
 		select {
-		case o.queue <- string(e.Value):
+		case o.queue <- waitingID(e.Value):
 			return nil
 		default:
 			return fmt.Errorf("outbox: more than %d messages wait", queueRoom)
@@ -115,7 +115,7 @@ const maxUnknown = 6
 func (o *outbox) try(ctx context.Context, id string, attempt int) error {
 	conv, seq, err := readNativeID(id)
 	if err != nil {
-		return discard(ctx, o.host.State(), outboxKey(id), 0)
+		return o.tryChange(ctx, id, attempt)
 	}
 	m, err := o.store.get(ctx, conv, seq)
 	if err != nil {
@@ -124,9 +124,11 @@ func (o *outbox) try(ctx context.Context, id string, attempt int) error {
 	if m == nil || m.Mark != markSending { // not stored, so never promised; or settled already
 		return discard(ctx, o.host.State(), outboxKey(id), 0)
 	}
-	mark, reason, err := o.put(ctx, m, attempt)
-	if err != nil {
-		return err
+	mark, reason := markSent, "" // what was deleted meanwhile, nobody is told of
+	if !m.Deleted {
+		if mark, reason, err = o.put(ctx, m, attempt); err != nil {
+			return err
+		}
 	}
 	if err := o.store.mark(ctx, conv, seq, mark, reason); err != nil {
 		return err
@@ -141,8 +143,13 @@ func (o *outbox) put(ctx context.Context, m *message, attempt int) (mark, reason
 	if err != nil {
 		return "", "", err
 	}
-	_, err = o.host.Put(ctx, in)
 	_, inRoom := members(m.Conv)
+	return o.hand(ctx, in, inRoom, attempt)
+}
+
+// hand gives in to the bridge, see put.
+func (o *outbox) hand(ctx context.Context, in event.Inbound, inRoom bool, attempt int) (mark, reason string, err error) {
+	_, err = o.host.Put(ctx, in)
 	switch {
 	case err == nil, inRoom && errors.Is(err, sdk.ErrRefused):
 		return markSent, "", nil // a room without a route is a room of its own
@@ -168,6 +175,15 @@ func (o *outbox) inbound(ctx context.Context, m *message) (event.Inbound, error)
 	}
 	for _, f := range m.Files {
 		in.Files = append(in.Files, event.File{Name: f.Name, Content: f.content()})
+	}
+	if m.Reply != 0 {
+		to, err := o.store.get(ctx, m.Conv, m.Reply)
+		if err != nil {
+			return in, err
+		}
+		if to != nil {
+			in.InReplyTo = to.id()
+		}
 	}
 	if _, inRoom := members(m.Conv); inRoom {
 		in.Recipient, in.Thread = roomAddress(strings.TrimPrefix(m.Conv, "r:")), m.Thread

@@ -91,7 +91,7 @@ type postRequest struct {
 	Conv  string
 	Text  string
 	Nonce string   // the same when the page repeats a post
-	Reply int64    // Seq of the message it answers in its thread, or 0
+	Reply int64    // Seq of the message it answers, in its thread, or 0
 	Files []string // ids of uploads
 }
 
@@ -171,9 +171,7 @@ func (s *server) say(ctx context.Context, p person, in postRequest) (*message, e
 		if to == nil || !to.visibleTo(p.Name, p.Since) {
 			return nil, errNoMessage
 		}
-		if m.Thread = to.Anchor; m.Thread == "" {
-			m.Thread = to.Thread
-		}
+		m.Reply, m.Thread = to.Seq, to.thread()
 	}
 	pair := strings.HasPrefix(in.Conv, "w:")
 	if pair {

@@ -77,7 +77,7 @@ func (s *store) trim(ctx context.Context, c *conversation) {
 	old := append([]*message(nil), c.list[:n]...)
 	c.mu.Unlock()
 	for _, m := range old {
-		if m.Mark == markSending {
+		if m.Mark == markSending || len(m.Pending) > 0 {
 			return
 		}
 		if err := s.remove(ctx, m); err != nil {
