@@ -114,23 +114,29 @@ func (e *Edge) signal(ctx context.Context, who sender, in event.Inbound) answer 
 // told are the statuses that say something about one of our messages.
 var told = map[imdn.Status]event.State{imdn.Delivered: event.Delivered, imdn.Displayed: event.Displayed, imdn.Failed: event.Failed}
 
-// notified passes on what a notice says. Linphone also tells of messages that
-// asked for nothing, and had no other name than their Call-ID, which begins
-// with that of the Outbound.
+// notified passes on what a notice says.
 func (e *Edge) notified(ctx context.Context, who sender, in event.Inbound) error {
 	n, err := imdn.Parse(in.Data)
 	if err != nil {
 		return err
 	}
 	state, ok := told[n.Status]
-	if !ok {
+	id, asked := outboundOf(n.MessageID)
+	if !ok || state == event.Failed && !asked {
 		return fmt.Errorf("status %s", n.Status)
 	}
-	id := n.MessageID
-	if end := strings.IndexAny(id, ".@"); end >= 0 {
-		id = id[:end]
-	}
 	return e.host.Told(ctx, who.speaks(), event.Report{Outbound: id, State: state, Time: in.Time, Detail: "the phone says that it failed"})
+}
+
+// outboundOf returns the Outbound that a Message-ID names. Linphone also tells
+// of messages that did not ask, by their Call-ID, which begins with the
+// Outbound's. That such a one failed its answer has said, and after it the
+// message may have gone in another form.
+func outboundOf(messageID string) (id string, asked bool) {
+	if end := strings.IndexAny(messageID, ".@"); end >= 0 {
+		return messageID[:end], false
+	}
+	return messageID, true
 }
 
 // receipts are the kinds and statuses that tell a state.

@@ -95,11 +95,14 @@ func TestAPhoneTellsWhatBecameOfAMessage(t *testing.T) { // C06, C07
 			t.Fatalf("%s: nobody is told", name)
 		}
 	}
+	failed := byCallID
+	failed.Kind, failed.Status = imdn.Delivery, imdn.Failed
 	bomb := bytes.Buffer{}
 	z = zlib.NewWriter(&bomb)
 	_, _ = z.Write(make([]byte, 1<<24))
 	_ = z.Close()
 	for name, d := range map[string]*draft{
+		"failed, unasked":  p.message("sip:lobby@example.com", string(failed.XML())).with("Content-Type: message/imdn+xml"),
 		"no XML":           p.message("sip:lobby@example.com", "hello").with("Content-Type: message/imdn+xml"),
 		"a bomb":           p.message("sip:lobby@example.com", bomb.String()).with("Content-Type: message/imdn+xml", "Content-Encoding: deflate"),
 		"another encoding": p.message("sip:lobby@example.com", "x").with("Content-Type: message/imdn+xml", "Content-Encoding: gzip"),
