@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"parley.im/bus/event"
@@ -32,6 +33,7 @@ const (
 	sniffed   = 3072     // bytes at the beginning that tell a file's type
 
 	keptFor = time.Hour // far longer than any delivery takes
+	maxKept = 40        // files of the largest size: what strangers may have lie here at once
 )
 
 // ErrSource tells of a URL that is not to be fetched: its host is not listed.
@@ -55,6 +57,7 @@ type Fetcher struct {
 	Config
 	visits visits
 	slots  chan struct{}
+	kept   atomic.Int64 // bytes
 }
 
 // New returns a Fetcher.
@@ -79,9 +82,10 @@ func (f *Fetcher) Fetch(ctx context.Context, raw string) (event.Content, error) 
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // others may wait for it
 			defer cancel()
 			c, err := f.get(ctx, u, list)
-			f.visits.end(v, c, err, time.Now())
-			if err == nil {
-				time.AfterFunc(keptFor, func() { f.Discard(c) }) // no event refers to it, by which it could be erased
+			defer f.visits.end(v, c, err, time.Now())
+			if err == nil { // no event refers to it, by which it could be erased
+				f.kept.Add(c.Size)
+				time.AfterFunc(keptFor, func() { f.Discard(c); f.kept.Add(-c.Size) })
 			}
 		}()
 	}
@@ -100,6 +104,9 @@ func (f *Fetcher) get(ctx context.Context, u *url.URL, list sources) (event.Cont
 		defer func() { <-f.slots }()
 	case <-ctx.Done():
 		return event.Content{}, ctx.Err()
+	}
+	if f.kept.Load() >= maxKept*f.Max() {
+		return event.Content{}, errors.New("too much was fetched in the last hour")
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {

@@ -103,6 +103,18 @@ func TestAFileIsFetchedOnce(t *testing.T) {
 	}
 }
 
+func TestOnlySoMuchIsKept(t *testing.T) {
+	f, kept, s := newFetcher(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat("x", 1000)) }), "127.0.0.0/8")
+	for i := range maxKept {
+		if _, err := f.Fetch(t.Context(), fmt.Sprint(s.URL, "/", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Fetch(t.Context(), s.URL+"/more"); err == nil || len(kept.kept) != maxKept {
+		t.Errorf("%d are kept, %v", len(kept.kept), err)
+	}
+}
+
 func TestWhatIsNotFetched(t *testing.T) {
 	var hit atomic.Int32
 	secret := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hit.Add(1) }))
