@@ -200,3 +200,62 @@ func TestPeerChromiumShowsFormatsAndPictures(t *testing.T) {
 	page.holds("the file is sent", `[...document.querySelectorAll("#log .own .file")].some((a) => a.download === "plan.txt") && !document.querySelector("#attached li")`)
 	page.picture("files.png")
 }
+
+// press presses a button of a message with the keyboard.
+func (p *page) press(selector string) {
+	p.t.Helper()
+	p.holds("there is "+selector, fmt.Sprintf(`(() => { const b = document.querySelector(%q); b?.focus(); return !!b && document.activeElement === b; })()`, selector))
+	p.keys(kb.Enter)
+}
+
+func TestPeerChromiumEditsReactsAnswersAndDeletes(t *testing.T) {
+	b := newBridge(t)
+	ben := joinChat(t, b.web, "ben")
+	page := openPage(t, b, 1280, 800)
+	page.join("ann")
+	page.keys("helo" + kb.Enter)
+	helo := ben.sees("helo", nil)
+
+	page.holds("it is sent", `document.getElementById("text").value === ""`)
+	page.keys("a draft")
+	page.press(`#log .own [data-do="Edit"]`)
+	page.holds("the words are there to be changed", `document.getElementById("text").value === "helo" && document.activeElement.id === "text"`)
+	page.keys(" all" + kb.Enter)
+	page.shows("helo all", "")
+	page.holds("it is marked, and the draft is back", `!!document.querySelector("#log .own .edited") && document.getElementById("text").value === "a draft"`)
+	ben.where(helo, "the new words", func(m chatMessage) bool { return m.Text == "helo all" && m.Edited != 0 })
+
+	ben.touch("react", helo, map[string]any{"emoji": "🎉"})
+	page.holds("a reaction, with a count and who", `document.querySelector(".reaction")?.textContent === "🎉1" && document.querySelector(".reaction").title === "ben"`)
+	page.press(".reaction")
+	page.holds("the person's own beside it", `document.querySelector(".reaction")?.textContent === "🎉2" && document.activeElement.getAttribute("aria-pressed") === "true"`)
+	page.keys(kb.Enter)
+	page.holds("it is taken back", `document.querySelector(".reaction")?.textContent === "🎉1" && document.activeElement.getAttribute("aria-pressed") === "false"`)
+	page.press(`#log .own [data-do="React"]`)
+	page.holds("emoji to choose from", `document.activeElement.getAttribute("aria-label") === "React with 👍"`)
+	page.picture("picker.png")
+	page.keys(kb.Enter)
+	ben.where(helo, "ann's reaction", func(m chatMessage) bool {
+		return len(m.Reactions) == 2 && m.Reactions[1].Emoji == "👍" && m.Reactions[1].Name == "ann"
+	})
+
+	ben.say("r:lobby", "where?")
+	question := ben.sees("where?", nil)
+	page.holds("the composer is emptied", `(document.getElementById("text").value = "") === ""`)
+	page.press(`#log li:last-child:not(.own) [data-do="Reply"]`)
+	page.keys("<b>here</b>" + kb.Enter)
+	ben.where(ben.sees("<b>here</b>", nil), "what it answers", func(m chatMessage) bool { return m.Reply == question.Seq })
+	page.holds("what it answers is quoted", `document.querySelector("#log .own .quote")?.textContent === "↳ ben: where?"`)
+	page.picture("answered.png")
+	page.press("#log .own .quote")
+	page.holds("it leads there", `document.activeElement.matches(".message") && document.activeElement.textContent.includes("where?")`)
+	ben.touch("edit", question, map[string]any{"text": "<img src=x onerror='window.hostile=1'>"})
+	page.holds("the quote follows", `document.querySelector("#log .own .quote")?.textContent === "↳ ben: <img src=x onerror='window.hostile=1'>" && window.hostile === undefined`)
+
+	page.holds("what is asked will be agreed to", `!!(window.confirm = () => true)`)
+	page.press(`#log .own [data-do="Delete"]`)
+	page.shows("message deleted", "")
+	ben.where(helo, "that it is gone", func(m chatMessage) bool { return m.Deleted && m.Text == "" && m.Reactions == nil })
+	page.holds("nothing is left of it", `!document.querySelector(".reaction, #log .own .edited")`)
+	page.picture("deleted.png")
+}

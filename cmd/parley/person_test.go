@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"strings"
@@ -19,6 +20,9 @@ type chatMessage struct {
 	Conv, From, Name, Mark, Reason, Text, HTML string
 	Seq                                        int64
 	Files                                      []struct{ Name string }
+	Reply, Edited                              int64
+	Deleted                                    bool
+	Reactions                                  []struct{ Emoji, From, Name string }
 }
 
 // A person uses the web chat as the page does: over HTTP, with live events.
@@ -211,4 +215,31 @@ func (p *person) texts(prefix string) (list []string) {
 func (p *person) say(conv, text string) {
 	p.t.Helper()
 	p.post("api/messages", map[string]any{"conv": conv, "text": text, "nonce": fmt.Sprintf("nonce-%d", time.Now().UnixNano())}, nil)
+}
+
+// touch edits, deletes or reacts to a message.
+func (p *person) touch(what string, m chatMessage, more map[string]any) {
+	p.t.Helper()
+	body := map[string]any{"conv": m.Conv, "seq": m.Seq}
+	maps.Copy(body, more)
+	p.post("api/"+what, body, nil)
+}
+
+// where waits until something holds of a message that is known already.
+func (p *person) where(m chatMessage, what string, ok func(chatMessage) bool) chatMessage {
+	p.t.Helper()
+	timeout := time.After(patience)
+	for {
+		p.mu.Lock()
+		now, changed := p.messages[fmt.Sprintf("%s/%d", m.Conv, m.Seq)], p.changed
+		p.mu.Unlock()
+		if ok(now) {
+			return now
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			p.t.Fatalf("never seen in the chat: %s; it is %+v", what, now)
+		}
+	}
 }

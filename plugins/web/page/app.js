@@ -6,6 +6,7 @@ import { Log } from "./log.js";
 import { Side } from "./side.js";
 import { Composer } from "./composer.js";
 import { Switcher } from "./switcher.js";
+import { touch } from "./tools.js";
 
 const chat = {
   me: "",
@@ -17,7 +18,16 @@ const chat = {
 };
 
 const own = (m) => m.from === `web:u/${chat.me}`;
-const log = new Log(own, (m) => composer.answer(m));
+const acts = {
+  own,
+  older,
+  emoji: [],
+  reply: (m) => composer.answer(m),
+  edit: (m) => composer.edit(m),
+  remove: (m) => confirm("Delete this message for everybody?") && touch("delete", m, {}, take),
+  react: (m, emoji, remove) => touch("react", m, { emoji, remove }, take),
+};
+const log = new Log(acts);
 const side = new Side(chat, open, openTo);
 const composer = new Composer(chat, (m) => take(m));
 const switcher = new Switcher(chat, open, openTo);
@@ -41,6 +51,7 @@ async function start() {
   byId("join-password").required = session.password;
   if (!session.name) return showJoin();
   chat.me = session.name;
+  acts.emoji = session.reactions;
   setToken(session.token);
   await load();
 }
@@ -190,17 +201,21 @@ async function openTo(to) {
   }
 }
 
-byId("older").addEventListener("click", async () => {
+byId("older").addEventListener("click", older);
+
+// older loads more of the conversation and tells whether it has.
+async function older() {
   const c = chat.current;
   const first = c.messages[0];
-  if (!first) return;
+  if (!first || !c.more) return false;
   const answer = await get(`api/history?conv=${encodeURIComponent(c.id)}&before=${first.seq}`).catch(() => undefined);
-  if (!answer || c !== chat.current || c.messages[0] !== first) return;
+  if (!answer || c !== chat.current || c.messages[0] !== first) return false;
   c.messages.unshift(...answer.messages);
   c.more = answer.more;
   byId("older").hidden = !c.more;
   log.more(answer.messages.length);
-});
+  return answer.messages.length > 0;
+}
 
 // markRead tells how far the person has read, when the page is looked at.
 const tellRead = once(() => {

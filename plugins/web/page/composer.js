@@ -1,6 +1,7 @@
 // Where the person writes.
 
 import { byId, el, size } from "./dom.js";
+import { gist } from "./quote.js";
 import { post, upload } from "./net.js";
 
 export class Composer {
@@ -21,10 +22,7 @@ export class Composer {
       e.preventDefault();
       this.send();
     });
-    byId("reply-cancel").addEventListener("click", () => {
-      this.answer();
-      this.text.focus();
-    });
+    byId("reply-cancel").addEventListener("click", () => this.cancel());
   }
 
   // attach uploads files, which go along with what is sent next.
@@ -64,8 +62,8 @@ export class Composer {
     if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
       e.preventDefault();
       this.send();
-    } else if (e.key === "Escape" && this.to) {
-      this.answer();
+    } else if (e.key === "Escape" && (this.to || this.editing)) {
+      this.cancel();
     }
   }
 
@@ -74,16 +72,49 @@ export class Composer {
     this.text.style.height = `${Math.min(this.text.scrollHeight + 2, window.innerHeight * 0.4)}px`;
   }
 
-  // answer chooses the message to reply to in its thread; none without one.
+  // answer chooses the message to reply to; none without one.
   answer(m) {
+    if (m && this.editing) this.cancel();
     this.to = m;
     this.nonce = undefined;
-    byId("reply").hidden = !m;
-    byId("reply-text").textContent = m ? `↳ Reply to ${m.name || m.from}: ${(m.text || "").slice(0, 80)}` : "";
-    if (m) this.text.focus();
+    this.about(m && `↳ Reply to ${gist(m)}`);
+  }
+
+  // edit takes an earlier message up again; what was being written waits.
+  edit(m) {
+    if (this.editing) this.cancel();
+    this.before = { text: this.text.value, to: this.to, files: this.files };
+    this.editing = m;
+    this.write(m.text, []);
+    this.about(`✎ Editing ${gist(m)}`);
+  }
+
+  // about says above the text what it is for.
+  about(words) {
+    byId("reply").hidden = !words;
+    byId("reply-text").textContent = words || "";
+    if (words) this.text.focus();
+  }
+
+  write(text, files) {
+    this.text.value = text;
+    this.files = files;
+    this.nonce = undefined;
+    this.list();
+    this.grow();
+  }
+
+  // cancel ends a reply or an edit.
+  cancel() {
+    const before = this.editing && this.before;
+    this.editing = undefined;
+    if (before) this.write(before.text, before.files);
+    this.answer(before?.to);
+    this.text.focus();
   }
 
   leave() {
+    if (this.editing) this.cancel();
     if (this.conv) this.drafts.set(this.conv.id, { text: this.text.value, to: this.to, files: this.files });
   }
 
@@ -104,6 +135,7 @@ export class Composer {
   // same text sent again after a failure is the same message.
   async send() {
     const text = this.text.value.trim();
+    if (this.editing) return this.save(text);
     if ((!text && !this.files.length) || this.busy || this.uploading) return;
     this.busy = true;
     this.nonce ||= nonce();
@@ -112,10 +144,28 @@ export class Composer {
     try {
       const m = await post("api/messages", { conv: conv.id, text, nonce: this.nonce, reply: this.to?.seq || 0, files: this.files.map((f) => f.id) });
       this.drafts.delete(conv.id);
-      if (conv === this.conv) this.clear();
+      if (conv === this.conv && this.editing) this.before = { text: "", files: [] };
+      else if (conv === this.conv) this.clear();
       this.sent(m);
     } catch (e) {
       byId("send-error").textContent = `Not sent: ${e.message}. Your text is still here.`;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  // save posts what an earlier message says now.
+  async save(text) {
+    if (!text || this.busy) return;
+    this.busy = true;
+    const m = this.editing;
+    byId("send-error").textContent = "";
+    try {
+      const now = await post("api/edit", { conv: m.conv, seq: m.seq, text });
+      if (m === this.editing) this.cancel();
+      this.sent(now);
+    } catch (e) {
+      byId("send-error").textContent = `Not changed: ${e.message}. Your text is still here.`;
     } finally {
       this.busy = false;
     }

@@ -34,8 +34,11 @@ const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle:
 
 export function time(ms) {
   const t = new Date(ms);
-  return el("time", { datetime: t.toISOString(), title: whole.format(t) }, clock.format(t));
+  return el("time", { datetime: t.toISOString(), title: when(ms) }, clock.format(t));
 }
+
+// when is a time with its day, in words.
+export const when = (ms) => whole.format(new Date(ms));
 
 export const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
 

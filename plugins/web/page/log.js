@@ -1,6 +1,8 @@
 // The list of messages of the conversation that is open.
 
-import { avatar, byId, dayName, el, formatted, linked, sameDay, size, time } from "./dom.js";
+import { avatar, byId, dayName, el, formatted, linked, sameDay, size, time, when } from "./dom.js";
+import { quote } from "./quote.js";
+import { reactions, tools } from "./tools.js";
 
 // The pictures that the chat gives out as such.
 const pictures = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
@@ -18,10 +20,11 @@ const marks = {
 const pause = 5 * 60 * 1000;
 
 export class Log {
-  // own tells whether a message is the person's; reply is called to answer one.
-  constructor(own, reply) {
-    this.own = own;
-    this.reply = reply;
+  // acts says what the person can do to a message, see tools; acts.own tells
+  // whether one is theirs, acts.older loads more.
+  constructor(acts) {
+    this.acts = acts;
+    this.own = acts.own;
     this.list = byId("log");
     this.scroll = byId("scroll");
     this.pill = byId("pill");
@@ -62,6 +65,7 @@ export class Log {
     const atEnd = this.atEnd();
     this.rebuild(index);
     if (index + 1 < this.conv.messages.length) this.rebuild(index + 1);
+    this.conv.messages.forEach((o, i) => o.reply === m.seq && i > index + 1 && this.rebuild(i));
     if (!isNew) {
       if (atEnd) this.toEnd();
       return;
@@ -75,13 +79,28 @@ export class Log {
     const old = this.nodes.get(messages[index].seq);
     const node = this.node(messages[index], messages[index - 1]);
     if (old) {
-      const focused = old.contains(document.activeElement);
+      const focused = old.contains(document.activeElement) && (document.activeElement.dataset.do || "");
       old.replaceWith(node);
-      if (focused) node.querySelector("button")?.focus();
+      if (focused !== false) this.refocus(node, focused);
       return;
     }
     const next = messages.slice(index + 1).find((m) => this.nodes.has(m.seq));
     this.list.insertBefore(node, next ? this.nodes.get(next.seq) : null);
+  }
+
+  // refocus gives the focus to the button of the same name.
+  refocus(node, name) {
+    const same = name && node.querySelector(`[data-do="${CSS.escape(name)}"]`);
+    (same || node.querySelector(".message")).focus();
+  }
+
+  // go shows an earlier message, which may have to be loaded.
+  async go(seq) {
+    while (!this.nodes.has(seq) && (await this.acts.older()));
+    const message = this.nodes.get(seq)?.querySelector(".message");
+    if (!message) return;
+    message.scrollIntoView({ block: "center" });
+    message.focus();
   }
 
   atEnd() {
@@ -108,10 +127,10 @@ export class Log {
     if (newDay) item.append(el("div", { class: "day", role: "separator" }, el("span", {}, dayName(m.time))));
     if (unread) item.append(el("div", { class: "day fresh", role: "separator" }, el("span", {}, "New")));
     item.append(
-      el("article", { class: "message" },
+      el("article", { class: "message", tabindex: -1 },
         follows ? el("span", { class: "gutter", "aria-hidden": "true" }, time(m.time)) : avatar(m.name || m.from, m.from),
-        el("div", { class: "body" }, follows ? el("span", { class: "unseen" }, `${m.name || m.from}: `) : this.head(m), this.thread(m), ...this.content(m), this.mark(m, own)),
-        this.tools(m)));
+        el("div", { class: "body" }, follows ? el("span", { class: "unseen" }, `${m.name || m.from}: `) : this.head(m), this.quote(m), ...this.content(m), reactions(m, this.acts), this.mark(m, own)),
+        tools(m, this.acts)));
     this.nodes.set(m.seq, item);
     return item;
   }
@@ -131,20 +150,19 @@ export class Log {
       time(m.time));
   }
 
-  thread(m) {
-    if (!m.thread) return "";
-    const root = this.conv.messages.find((o) => o.anchor === m.thread && o.seq !== m.seq && !o.thread);
-    const words = root ? `${root.name || root.from}: ${root.text}` : "";
-    return el("p", { class: "thread muted", title: "This stands in a thread of the network it came from" },
-      "↳ thread ", words ? el("bdi", {}, words.slice(0, 80)) : "");
+  quote(m) {
+    const root = this.conv.messages.find((o) => (m.reply ? o.seq === m.reply : o.anchor === m.thread && o.seq !== m.seq && !o.thread));
+    return quote(m, root, (seq) => this.go(seq));
   }
 
   content(m) {
+    if (m.deleted) return [el("p", { class: "text gone muted" }, "message deleted")];
     const parts = [];
     if (m.title) parts.push(el("p", { class: "subject", dir: "auto" }, m.title));
     if (m.html) parts.push(el("div", { class: "text rich", dir: "auto" }, ...formatted(m.html)));
     else if (m.text) parts.push(el("p", { class: "text", dir: "auto" }, ...linked(m.text)));
     if (m.files) parts.push(el("ul", { class: "files" }, ...m.files.map((f, n) => el("li", {}, this.file(m, f, n)))));
+    if (m.edited) parts.push(el("span", { class: "edited muted small", title: when(m.edited) }, "edited"));
     return parts;
   }
 
@@ -165,13 +183,5 @@ export class Log {
       return el("p", { class: "mark failed", title: reason }, `${sign} failed${reason ? ": " : ""}`, el("bdi", {}, reason));
     }
     return el("p", { class: `mark ${m.mark}`, title: words }, el("span", { "aria-hidden": "true" }, sign), el("span", { class: "mark-words" }, words));
-  }
-
-  tools(m) {
-    if (!m.anchor) return "";
-    const button = el("button", { class: "quiet tool", type: "button" }, "Reply");
-    button.setAttribute("aria-label", `Reply to ${m.name || m.from} in the thread`);
-    button.addEventListener("click", () => this.reply(m));
-    return button;
   }
 }
