@@ -249,6 +249,28 @@ func TestDeepAndWideStructuresAreLimited(t *testing.T) {
 	}
 }
 
+// What it takes to read alternatives in alternatives grows with their size, not
+// with two to the power of their depth.
+func TestAlternativesAreReadOnce(t *testing.T) {
+	costs := func(depth int) float64 {
+		body, typ := "<p>hello</p>", "text/html"
+		for i := range depth {
+			b := "b" + strconv.Itoa(i)
+			body = "--" + b + "\r\n\r\nhello\r\n--" + b + "\r\nContent-Type: " + typ + "\r\n\r\n" + body + "\r\n--" + b + "--"
+			typ = "multipart/alternative; boundary=" + b
+		}
+		m := Message{Content: event.Content{MediaType: typ, Data: []byte(body)}}
+		return testing.AllocsPerRun(3, func() {
+			if out, _, err := Map(m, html); err != nil || string(out.Data) != "<p>hello</p>" {
+				t.Fatalf("%d deep: %q, %v", depth, out.Data, err)
+			}
+		})
+	}
+	if few, many := costs(2), costs(8); many > 8*few {
+		t.Errorf("2 deep: %.0f allocations, 8 deep: %.0f", few, many)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	for _, tc := range []struct {
 		typ    string

@@ -209,42 +209,50 @@ func (r *reader) wrapped(p part) error {
 
 // alternative reads the best of several forms of the same: the last one that
 // can be shown (RFC 2046, section 5.1.4), and plain text where no format is
-// shown. Files that hang on the others are not lost.
+// shown. Files that hang on the others are not lost. Each is read once, however
+// deep alternatives stand in one another.
 func (r *reader) alternative(p part) error {
-	parts := r.children(p)
 	best := -1
-	for i, c := range parts {
-		if r.shows(c) && (best < 0 || r.rich || !isPlain(parts[best]) || isPlain(c)) {
+	var forms []form
+	for i, c := range r.children(p) {
+		f := form{part: c, reader: reader{rich: r.rich, parts: r.parts, keep: r.keep, fetched: r.fetched}}
+		f.err = f.reader.part(c, event.Content{})
+		r.parts = f.parts
+		if f.kept != nil {
+			r.kept = f.kept
+		}
+		if forms = append(forms, f); f.shown() && (best < 0 || r.rich || !isPlain(forms[best].part) || isPlain(c)) {
 			best = i
 		}
 	}
-	if best < 0 && len(parts) > 0 {
-		best = len(parts) - 1
+	if best < 0 {
+		best = len(forms) - 1
 	}
-	for i, c := range parts {
-		if i == best {
-			if err := r.part(c, event.Content{}); err != nil {
-				return err
-			}
-			continue
-		}
-		other := reader{rich: r.rich, parts: r.parts, keep: r.keep}
-		if strings.HasPrefix(bare(c.mediaType), "multipart/") && other.part(c, event.Content{}) == nil {
-			r.files = append(r.files, other.files...)
-		}
-		r.parts = other.parts
-		if other.kept != nil {
-			r.kept = other.kept
+	for i, f := range forms {
+		switch {
+		case i == best && f.err != nil:
+			return f.err
+		case i == best:
+			r.texts = append(r.texts, f.texts...)
+			r.named = append(r.named, f.named...)
+			r.losses.Add(f.losses...)
+			r.files = append(r.files, f.files...)
+		case f.err == nil && strings.HasPrefix(bare(f.mediaType), "multipart/"):
+			r.files = append(r.files, f.files...)
 		}
 	}
 	return nil
 }
 
-// shows tells whether a form of a message is text with words in it.
-func (r *reader) shows(c part) bool {
-	other := reader{rich: r.rich, parts: r.parts}
-	return !encrypted(bare(c.mediaType)) && other.part(c, event.Content{}) == nil && len(other.texts) > 0
+// A form is one of several of the same, and what was read of it.
+type form struct {
+	part
+	reader
+	err error
 }
+
+// shown tells whether there are words in it that people can read.
+func (f form) shown() bool { return f.err == nil && len(f.texts) > 0 }
 
 func isPlain(p part) bool { return bare(p.mediaType) == "text/plain" }
 
