@@ -7,12 +7,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"parley.im/plugins/content"
 	"parley.im/plugins/content/mapping"
 	"parley.im/plugins/content/markup"
+	plaintext "parley.im/plugins/content/text"
 )
 
 // maxPreview is the largest file that is read for a preview, in bytes.
@@ -110,7 +112,7 @@ func preview(data []byte, t mapping.Taker, links string) (string, error) {
 		return "", fmt.Errorf("it would be refused: %w", err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s\n", out.MediaType, strings.ReplaceAll(string(out.Data), "\r\n", "\n"))
+	fmt.Fprintf(&b, "%s\n\n%s\n", plaintext.Clean(out.MediaType), shown(out.Data))
 	for _, f := range out.Files {
 		fmt.Fprintf(&b, "\nfile: %s (%s, %d bytes)", f.Name, f.MediaType, max(f.Size, int64(len(f.Data))))
 	}
@@ -118,6 +120,15 @@ func preview(data []byte, t mapping.Taker, links string) (string, error) {
 		fmt.Fprintf(&b, "\nlost: %s", lossList(losses))
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n", nil
+}
+
+// shown is a body as a terminal may show it: what a network takes as it came
+// can be anything.
+func shown(body []byte) string {
+	if !utf8.Valid(body) {
+		return fmt.Sprintf("[%d bytes]", len(body))
+	}
+	return plaintext.Clean(string(body))
 }
 
 func lossList(losses content.Losses) string {

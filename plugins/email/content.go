@@ -12,6 +12,8 @@ import (
 	"github.com/emersion/go-message"
 	"github.com/jhillyerd/enmime/v2"
 
+	"parley.im/plugins/content/cms"
+	"parley.im/plugins/content/mapping"
 	"parley.im/plugins/content/markup"
 )
 
@@ -84,7 +86,12 @@ func (l *letter) forwards() bool {
 
 // parts finds the text among the parts of a mail.
 func (l *letter) parts() gist {
-	if l.kind() == "multipart/encrypted" || l.kind() == "application/pkcs7-mime" {
+	switch signed := l.signed(); {
+	case signed != nil && !signed.isSMIME():
+		c := signed.parts()
+		c.cut = true // the signature
+		return c
+	case l.kind() == "multipart/encrypted", l.isSMIME():
 		return gist{text: "[This mail is encrypted; it can't be read here.]", cut: true}
 	}
 	if bytes.Count(bytes.ToLower(l.raw), []byte("boundary")) > maxParts {
@@ -115,6 +122,23 @@ func (l *letter) parts() gist {
 		}
 	}
 	return c
+}
+
+// signed is what an S/MIME mail that keeps text and signature in one body has
+// inside; nil if this is none.
+func (l *letter) signed() *letter {
+	if !l.isSMIME() {
+		return nil
+	}
+	text, err := cms.Content(mapping.Entity(l.clean()).Data)
+	if err != nil {
+		return nil
+	}
+	return readLetter(text)
+}
+
+func (l *letter) isSMIME() bool {
+	return l.kind() == "application/pkcs7-mime" || l.kind() == "application/x-pkcs7-mime"
 }
 
 // isUndivided tells whether no part was found in what was to have some.

@@ -55,6 +55,8 @@ var brokenMails = []struct {
 		"Content-Type: application/ms-tnef; name=winmail.dat", "Content-Transfer-Encoding: base64", "", "eJ8+", "--bb--"), "see +winmail.dat", false},
 	{"S/MIME signed", lines("MIME-Version: 1.0", "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; boundary=bb", "", "--bb", "Content-Type: text/plain", "", "signed", "--bb",
 		"Content-Type: application/pkcs7-signature; name=smime.p7s", "Content-Transfer-Encoding: base64", "", "AAAA", "--bb--"), "signed", true},
+	{"S/MIME, text and signature in one", lines("Content-Type: application/x-pkcs7-mime; smime-type=signed-data; name=smime.p7m", "Content-Transfer-Encoding: base64", "", opaque), "The offer stands until Friday, as agreed with Zoë.", true},
+	{"S/MIME encrypted", lines("Content-Type: application/pkcs7-mime", "Content-Transfer-Encoding: base64", "", "MIIBdwYJKoZIhvcNAQcD"), "[This mail is encrypted; it can't be read here.]", true},
 	{"encrypted", lines("Content-Type: multipart/encrypted; boundary=bb", "", "--bb", "", "x", "--bb--"), "[This mail is encrypted; it can't be read here.]", true},
 	{"binary rubbish", lines("Subject: x", "", "\x00\x01\x02\x03\x04\x05\x06\x07"), unreadable, true},
 	{"all in the subject", lines("Subject: =?utf-8?q?on_my_way?=", "", ""), "on my way", false},
@@ -121,6 +123,10 @@ func TestNamesOfAuthors(t *testing.T) {
 		}
 	}
 }
+
+// opaque is a text with the signature around it (RFC 8551, section 3.5.2), made
+// by OpenSSL.
+const opaque = "MIICHgYJKoZIhvcNAQcCoIICDzCCAgsCAQExDTALBglghkgBZQMEAgEwbwYJKoZIhvcNAQcBoGIEYENvbnRlbnQtVHlwZTogdGV4dC9wbGFpbjsgY2hhcnNldD11dGYtOA0KDQpUaGUgb2ZmZXIgc3RhbmRzIHVudGlsIEZyaWRheSwgYXMgYWdyZWVkIHdpdGggWm/Dqy4NCjGCAYQwggGAAgEBMDIwGjEYMBYGA1UEAwwPYW5uQGV4YW1wbGUuY29tAhRou88A9w3MlIFOm+a/uPIiYtrOvzALBglghkgBZQMEAgGggeQwGAYJKoZIhvcNAQkDMQsGCSqGSIb3DQEHATAcBgkqhkiG9w0BCQUxDxcNMjYxMTMwMTE0MDUxWjAvBgkqhkiG9w0BCQQxIgQgt+3dbh+/9+qhWy/LiftrhzVgFX7hIEZD7VAkEw/3YV4weQYJKoZIhvcNAQkPMWwwajALBglghkgBZQMEASowCwYJYIZIAWUDBAEWMAsGCWCGSAFlAwQBAjAKBggqhkiG9w0DBzAOBggqhkiG9w0DAgICAIAwDQYIKoZIhvcNAwICAUAwBwYFKw4DAgcwDQYIKoZIhvcNAwICASgwCgYIKoZIzj0EAwIERzBFAiEA/kxPbLldJYrCgq3/jcYTU7PSxRcPzfQi3z4Y29FpUK4CIBUFVZYJuD7/E08qKHBLBShRbKscZSH431mL8Hy7H344"
 
 // FuzzInbound: whatever a mail server hands over is read, in bounds and
 // without a word that could do harm.

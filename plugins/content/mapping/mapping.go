@@ -111,9 +111,9 @@ func Check(mediaType string, t Taker, linked bool) error {
 	kind := bare(mediaType)
 	form, _ := t.forms()
 	switch {
-	case t.raw(mediaType), form != "" && (readable(kind) || linked || t.MaxFile > 0) && !encrypted(kind):
+	case t.raw(mediaType), form != "" && (readable(kind) || linked || t.MaxFile > 0) && !encrypted(mediaType):
 		return nil
-	case encrypted(kind):
+	case encrypted(mediaType):
 		return fmt.Errorf("%w: %w", ErrType, ErrEncrypted)
 	}
 	return fmt.Errorf("%w: %s; %s", ErrType, kind, t.only())

@@ -131,13 +131,14 @@ func TestWhatCantBeMapped(t *testing.T) {
 		taker Taker
 		want  error
 	}{
-		"no text taken":       {"Content-Type: text/plain\n\nhi", Taker{Types: []string{"image/png"}}, ErrType},
-		"encrypted":           {"Content-Type: multipart/encrypted; boundary=x\n\n--x--", files, ErrEncrypted},
-		"S/MIME":              {"Content-Type: application/pkcs7-mime\n\nMII", files, ErrEncrypted},
-		"encrypted inside":    {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: application/pkcs7-mime\n\nMII\n--x--", files, ErrEncrypted},
-		"too long for words":  {"Content-Type: text/plain\n\n" + strings.Repeat("word ", 100), Taker{Types: []string{"text/plain"}, MaxBytes: 100}, ErrSize},
-		"a file nobody gets":  {"Content-Type: video/mp4\n\nx", words, ErrType},
-		"too large as it was": {"Content-Type: image/png\n\n" + strings.Repeat("x", 101), Taker{Types: []string{"image/png"}, MaxBytes: 100}, ErrSize},
+		"no text taken":               {"Content-Type: text/plain\n\nhi", Taker{Types: []string{"image/png"}}, ErrType},
+		"encrypted":                   {"Content-Type: multipart/encrypted; boundary=x\n\n--x--", files, ErrEncrypted},
+		"S/MIME":                      {"Content-Type: application/pkcs7-mime\n\nMII", files, ErrEncrypted},
+		"S/MIME, no matter how large": {"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\n\n", files, ErrEncrypted},
+		"encrypted inside":            {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: application/pkcs7-mime\n\nMII\n--x--", files, ErrEncrypted},
+		"too long for words":          {"Content-Type: text/plain\n\n" + strings.Repeat("word ", 100), Taker{Types: []string{"text/plain"}, MaxBytes: 100}, ErrSize},
+		"a file nobody gets":          {"Content-Type: video/mp4\n\nx", words, ErrType},
+		"too large as it was":         {"Content-Type: image/png\n\n" + strings.Repeat("x", 101), Taker{Types: []string{"image/png"}, MaxBytes: 100}, ErrSize},
 	} {
 		if _, _, err := Map(entity(tc.from), tc.taker); !errors.Is(err, tc.want) {
 			t.Errorf("%s: got %v, want %v", name, err, tc.want)

@@ -14,6 +14,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content"
+	"parley.im/plugins/content/cms"
 	"parley.im/plugins/content/cpim"
 	"parley.im/plugins/content/imdn"
 	"parley.im/plugins/content/markup"
@@ -58,7 +59,7 @@ func readable(kind string) bool {
 	case cpim.MediaType, sms.MediaType, "message/external-body", transferType:
 		return true
 	}
-	return strings.HasPrefix(kind, "multipart/") || isText(kind) || opener(kind) != nil
+	return strings.HasPrefix(kind, "multipart/") || isText(kind) || isSMIME(kind) || opener(kind) != nil
 }
 
 // isText tells of types that people read as they are. An unknown kind of text
@@ -71,12 +72,21 @@ func isText(kind string) bool {
 	return strings.HasPrefix(kind, "text/")
 }
 
-func encrypted(kind string) bool {
-	switch kind {
-	case "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted":
+// encrypted tells of what is noise to everybody but those it is for. An S/MIME
+// message may also be only signed, and does not have to say so.
+func encrypted(mediaType string) bool {
+	switch kind := bare(mediaType); {
+	case kind == "multipart/encrypted", kind == "application/pgp-encrypted":
 		return true
+	case isSMIME(kind):
+		_, params, _ := mime.ParseMediaType(mediaType)
+		return !strings.EqualFold(params["smime-type"], "signed-data")
 	}
 	return false
+}
+
+func isSMIME(kind string) bool {
+	return kind == "application/pkcs7-mime" || kind == "application/x-pkcs7-mime"
 }
 
 // message reads the body of m, and its files behind it.
@@ -100,12 +110,14 @@ func (r *reader) part(p part, c event.Content) error {
 	}
 	kind := bare(p.mediaType)
 	switch {
-	case c.Ref != "":
-		r.file(p, c)
-	case encrypted(kind):
-		return ErrEncrypted
 	case p.disposition == "attachment" && p.depth > 0:
 		r.file(p, bodyOf(p))
+	case isSMIME(kind) && c.Ref == "":
+		return r.sealed(p)
+	case encrypted(p.mediaType):
+		return ErrEncrypted
+	case c.Ref != "":
+		r.file(p, c)
 	case kind == "multipart/alternative":
 		return r.alternative(p)
 	case kind == "multipart/signed":
@@ -191,6 +203,17 @@ func (r *reader) signed(p part) error {
 		return nil
 	}
 	return r.part(parts[0], event.Content{})
+}
+
+// sealed reads an S/MIME message, if it is not encrypted but signed.
+func (r *reader) sealed(p part) error {
+	text, err := cms.Content(p.body)
+	if err != nil {
+		return ErrEncrypted
+	}
+	r.losses.Add(SignatureRemoved)
+	m := Entity(text)
+	return r.part(part{mediaType: m.MediaType, body: m.Data, path: p.path + ".1", depth: p.depth + 1}, event.Content{})
 }
 
 // wrapped reads the content of a CPIM message.
