@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"net/mail"
+	"slices"
 	"strings"
 	"testing"
+
+	"parley.im/plugins/matrix/matrixtest"
 )
 
 // An answer in Matrix to what a phone said is one in mail, too, also after the
@@ -55,4 +58,88 @@ func mailHeader(t *testing.T, data []byte) mail.Header {
 		t.Fatal(err)
 	}
 	return m.Header
+}
+
+// What is changed in Matrix changes in the web chat, in its place.
+func TestMatrixChangesAreShownInPlace(t *testing.T) {
+	t.Parallel()
+	tn := newTown(t)
+	said := tn.mia.Say(tn.room, "seen?")
+	m := tn.ann.sees("seen?", nil)
+	tn.mia.Send(tn.room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "* seen it?", "m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": said},
+		"m.new_content": map[string]any{"msgtype": "m.text", "body": "seen it?"},
+	})
+	tn.ann.where(m, "the edit", func(m chatMessage) bool { return m.Text == "seen it?" && m.Edited != 0 })
+	reaction := tn.mia.Send(tn.room, "m.reaction", map[string]any{"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": said, "key": "👍"}})
+	tn.ann.where(m, "the reaction", func(m chatMessage) bool {
+		return len(m.Reactions) == 1 && m.Reactions[0].Emoji == "👍" && m.Reactions[0].Name == "Mia"
+	})
+	tn.mia.Send(tn.room, "m.room.redaction", map[string]any{"redacts": reaction})
+	tn.ann.where(m, "that the reaction was taken back", func(m chatMessage) bool { return len(m.Reactions) == 0 })
+	tn.mia.Send(tn.room, "m.room.redaction", map[string]any{"redacts": said})
+	tn.ann.where(m, "the deletion", func(m chatMessage) bool { return m.Deleted && m.Text == "" })
+	if got := tn.ann.texts(""); !slices.Equal(got, []string{""}) {
+		t.Errorf("the chat shows %q", got)
+	}
+}
+
+// What is changed in the web chat changes in Matrix, and is told in words on a
+// phone. Answers name what they answer, both ways.
+func TestWebChangesReachMatrix(t *testing.T) {
+	t.Parallel()
+	tn := newTown(t)
+	tn.ann.say("r:lobby", "helo")
+	m := tn.ann.sees("helo", nil)
+	tn.phone.sees("helo")
+	helo := tn.matrixEvent("helo", func(e matrixtest.Event) bool { return e.Text() == "helo" }).ID
+	tn.ann.touch("edit", m, map[string]any{"text": "hello"})
+	tn.phone.sees("[corrected]\n\nhello")
+	tn.matrixEvent("the edit", func(e matrixtest.Event) bool {
+		now, _ := e.Content["m.new_content"].(map[string]any)
+		return now["body"] == "hello" && relates(e, "m.replace") == helo
+	})
+	question := tn.mia.Send(tn.room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "who?", "m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": helo}},
+	})
+	who := tn.ann.sees("who?", func(who chatMessage) bool { return who.Reply == m.Seq })
+	tn.ann.touch("react", who, map[string]any{"emoji": "👀"})
+	reaction := tn.matrixEvent("the reaction", func(e matrixtest.Event) bool {
+		return e.Type == "m.reaction" && relates(e, "m.annotation") == question
+	}).ID
+	tn.ann.touch("react", who, map[string]any{"emoji": "👀", "remove": true})
+	tn.ann.post("api/messages", map[string]any{"conv": who.Conv, "text": "me", "nonce": "nonce-me", "reply": who.Seq}, nil)
+	tn.matrixEvent("the answer", func(e matrixtest.Event) bool {
+		about, _ := e.Content["m.relates_to"].(map[string]any)
+		to, _ := about["m.in_reply_to"].(map[string]any)
+		return e.Text() == "me" && to["event_id"] == question
+	})
+	tn.ann.touch("delete", m, nil)
+	for _, gone := range []string{reaction, helo} {
+		tn.matrixEvent("that it is gone", func(e matrixtest.Event) bool { return e.ID == gone && len(e.Content) == 0 })
+	}
+}
+
+// matrixEvent waits for an event in the town's room.
+func (tn *town) matrixEvent(what string, ok func(matrixtest.Event) bool) (found matrixtest.Event) {
+	tn.t.Helper()
+	tn.await("matrix", func() bool {
+		list := tn.hs.Events(tn.room)
+		i := slices.IndexFunc(list, ok)
+		if i >= 0 {
+			found = list[i]
+		}
+		return i >= 0
+	}, func() string { return "never in Matrix: " + what })
+	return found
+}
+
+// relates returns the event that e relates to in a way.
+func relates(e matrixtest.Event, how string) string {
+	about, _ := e.Content["m.relates_to"].(map[string]any)
+	id, _ := about["event_id"].(string)
+	if about["rel_type"] != how {
+		return ""
+	}
+	return id
 }
