@@ -16,10 +16,10 @@ import (
 )
 
 // understood are the CPIM headers that a message may require (RFC 3862,
-// section 4.7).
-var understood = []string{
-	"From", "To", "cc", "DateTime", "Subject", "NS", "Require",
-	imdn.MessageID, imdn.Disposition, "Original-To", "IMDN-Record-Route", "IMDN-Route",
+// section 4.7), by their name spaces.
+var understood = map[string][]string{
+	"":         {"From", "To", "cc", "DateTime", "Subject", "NS", "Require"},
+	imdn.Space: {imdn.MessageID, imdn.Disposition, "Original-To", "IMDN-Record-Route", "IMDN-Route"},
 }
 
 // unwrap takes the CPIM wrapper off a message: what it says of the message
@@ -33,7 +33,7 @@ func unwrap(in *event.Inbound) error {
 	if err != nil {
 		return err
 	}
-	if unknown := m.Required(understood...); len(unknown) > 0 {
+	if unknown := m.Required(understood); len(unknown) > 0 {
 		return fmt.Errorf("cpim: header %s is required and not known here", plain(unknown[0], 80))
 	}
 	body, err := decoded(m)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // MediaType is that of such a message.
@@ -69,17 +68,18 @@ func parseHeaders(data []byte, message bool) (list []Header, rest []byte, err er
 			return nil, nil, fmt.Errorf("more than %d headers", MaxHeaders)
 		}
 		data = after
-		if !isText(string(line)) {
+		text := strings.ToValidUTF8(string(line), "\uFFFD")
+		if strings.ContainsFunc(text, isControl) {
 			return nil, nil, errors.New("a header that is not text")
 		}
-		if !message && (line[0] == ' ' || line[0] == '\t') && len(list) > 0 { // MIME headers may be folded
+		if !message && (text[0] == ' ' || text[0] == '\t') && len(list) > 0 { // MIME headers may be folded
 			last := &list[len(list)-1]
-			if last.Value = strings.TrimSpace(last.Value + " " + strings.TrimSpace(string(line))); len(last.Name+last.Value) > MaxLine-2 {
+			if last.Value = strings.TrimSpace(last.Value + " " + strings.TrimSpace(text)); len(last.Name+last.Value) > MaxLine-2 {
 				return nil, nil, fmt.Errorf("a folded header of more than %d bytes", MaxLine)
 			}
 			continue
 		}
-		h, err := parseHeader(string(line), message)
+		h, err := parseHeader(text, message)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -87,9 +87,7 @@ func parseHeaders(data []byte, message bool) (list []Header, rest []byte, err er
 	}
 }
 
-func isText(line string) bool {
-	return utf8.ValidString(line) && !strings.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
-}
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 func parseHeader(line string, message bool) (h Header, err error) {
 	name, value, ok := strings.Cut(line, ":")
@@ -104,8 +102,8 @@ func parseHeader(line string, message bool) (h Header, err error) {
 	if p, ok := strings.CutPrefix(value, ";"); ok {
 		h.Params, value, _ = strings.Cut(p, " ")
 	}
-	h.Value, err = unescape(strings.TrimSpace(value))
-	return h, err
+	h.Value = unescape(strings.TrimSpace(value))
+	return h, nil
 }
 
 func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), 40)], "") }
@@ -129,22 +127,31 @@ func (m Message) Values(space, name string) (list []string) {
 	if space == "" {
 		space = core
 	}
-	spaces := map[string]string{"": core}
+	spaces := spaces{"": core}
 	for _, h := range m.Headers {
 		if h.Name == "NS" {
 			prefix, uri := parseNS(h.Value)
 			spaces[prefix] = uri
 			continue
 		}
-		prefix, local, ok := strings.Cut(h.Name, ".")
-		if !ok {
-			prefix, local = "", h.Name
-		}
-		if spaces[prefix] == space && local == name {
+		if in, local := spaces.of(h.Name); in == space && local == name {
 			list = append(list, h.Value)
 		}
 	}
 	return list
+}
+
+// spaces are name spaces by their prefixes.
+type spaces map[string]string
+
+// of returns the name space of a name, "" if nothing has bound its prefix, and
+// the name within it.
+func (s spaces) of(name string) (space, local string) {
+	prefix, local, ok := strings.Cut(name, ".")
+	if !ok {
+		prefix, local = "", name
+	}
+	return s[prefix], local
 }
 
 // parseNS reads "prefix <uri>"; without a prefix it binds that of all headers
@@ -154,16 +161,28 @@ func parseNS(v string) (prefix, uri string) {
 	return strings.TrimSpace(prefix), strings.TrimSuffix(strings.TrimSpace(uri), ">")
 }
 
-// Required returns the headers that the message says must be understood,
-// beyond those that are known: a message with one of them must not be taken
-// for an ordinary one (RFC 3862, section 4.7). Names are given as in the
-// message, known ones as local names.
-func (m Message) Required(known ...string) (unknown []string) {
+// Required returns the headers, as the message names them, that it says must be
+// understood, beyond those that are known by name space ("" for the core one):
+// a message with one of them must not be taken for an ordinary one (RFC 3862,
+// section 4.7).
+func (m Message) Required(known map[string][]string) (unknown []string) {
+	bound := spaces{"": core}
+	for _, h := range m.Headers {
+		if h.Name == "NS" {
+			prefix, uri := parseNS(h.Value)
+			bound[prefix] = uri
+		}
+	}
 	for _, v := range m.Values("", "Require") {
 		for name := range strings.SplitSeq(v, ",") {
 			name = strings.TrimSpace(name)
-			local := name[strings.LastIndexByte(name, '.')+1:]
-			if name != "" && !slices.Contains(known, local) {
+			space, local := bound.of(name)
+			if space == core {
+				space = ""
+			} else if space == "" {
+				local = name // of a prefix that nothing has bound
+			}
+			if name != "" && !slices.Contains(known[space], local) {
 				unknown = append(unknown, name)
 			}
 		}

@@ -1,57 +1,60 @@
 package cpim
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // The escapes of RFC 3862, section 2.3.
 var escapes = map[byte]string{'\\': `\`, '"': `"`, '\'': `'`, 'b': "\b", 't': "\t", 'n': "\n", 'r': "\r"}
 
-func unescape(s string) (string, error) {
-	if !strings.Contains(s, `\`) {
-		return s, nil
-	}
+// unescape resolves escapes. What begins like one and is none stays as it is:
+// some phones escape nothing.
+func unescape(s string) string {
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if i++; i == len(s) {
-			return "", errors.New("an escape without a character")
-		}
-		if s[i] == 'u' {
-			r, err := hex(s[i+1:])
-			if err != nil {
-				return "", err
-			}
-			b.WriteRune(r)
-			i += 4
-			continue
-		}
-		e, ok := escapes[s[i]]
+	for {
+		before, rest, ok := strings.Cut(s, `\`)
+		b.WriteString(before)
 		if !ok {
-			return "", fmt.Errorf("escape \\%q", s[i])
+			return b.String()
 		}
-		b.WriteString(e)
+		meant, n := meaning(rest)
+		b.WriteString(meant)
+		s = rest[n:]
 	}
-	return b.String(), nil
 }
 
-// hex reads the four digits of \uXXXX.
-func hex(s string) (rune, error) {
-	if len(s) < 4 {
-		return 0, errors.New(`\u without four digits`)
+// meaning returns what an escape stands for, and how long it is behind its
+// backslash: 0 for a backslash that is only that.
+func meaning(s string) (meant string, n int) {
+	if s == "" {
+		return `\`, 0
 	}
-	n, err := strconv.ParseUint(s[:4], 16, 16)
-	if err != nil || !utf8.ValidRune(rune(n)) {
-		return 0, fmt.Errorf(`\u%q is no character`, s[:4])
+	if e, ok := escapes[s[0]]; ok {
+		return e, 1
 	}
-	return rune(n), nil
+	r, ok := unit(s)
+	if !ok {
+		return `\`, 0
+	}
+	if low, ok := unit(strings.TrimPrefix(s[5:], `\`)); ok && utf16.IsSurrogate(r) && s[5] == '\\' {
+		if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+			return string(pair), 11
+		}
+	}
+	return string(r), 5 // half a character becomes U+FFFD
+}
+
+// unit reads uXXXX.
+func unit(s string) (rune, bool) {
+	if len(s) < 5 || s[0] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[1:5], 16, 16)
+	return rune(n), err == nil
 }
 
 // escape keeps a value on its line.
