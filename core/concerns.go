@@ -112,9 +112,9 @@ func (h *Host) isStored(id string) bool {
 	return ok
 }
 
-// native returns the id by which a message is known at a target of a connector,
-// "" if it is not known there.
-func (h *Host) native(ctx context.Context, connector, message string, target event.Address) (string, error) {
+// native returns the ids by which a message is known at a target of a connector,
+// in the order of its receipt, none if it is not known there.
+func (h *Host) native(ctx context.Context, connector, message string, target event.Address) ([]string, error) {
 	outbound := event.OutboundID(message, target, 1)
 	for _, state := range []event.State{event.Delivered, event.Accepted} {
 		seq, ok := h.bus.Stored(event.StatusID(outbound, state))
@@ -123,22 +123,22 @@ func (h *Host) native(ctx context.Context, connector, message string, target eve
 		}
 		rec, err := h.bus.At(ctx, bus.Statuses, seq)
 		if st, ok := rec.Event.(event.Status); ok && len(st.RemoteIDs) > 0 {
-			return st.RemoteIDs[0], nil
+			return st.RemoteIDs, nil
 		}
 		if err != nil && !errors.Is(err, bus.ErrNotFound) {
-			return "", err
+			return nil, err
 		}
 	}
 	seq, ok := h.bus.Stored(message)
 	if !ok || seq == 0 {
-		return "", nil
+		return nil, nil
 	}
 	rec, err := h.bus.At(ctx, bus.Inbounds, seq)
 	if err != nil && !errors.Is(err, bus.ErrNotFound) {
-		return "", err
+		return nil, err
 	}
 	if in, ok := rec.Event.(event.Inbound); ok && in.Origin == connector && (in.Recipient == target || in.Sender == target) {
-		return in.NativeID, nil
+		return []string{in.NativeID}, nil
 	}
-	return "", nil
+	return nil, nil
 }

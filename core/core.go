@@ -250,7 +250,7 @@ func (h *Host) start(ctx context.Context, s *stack) error {
 func (h *Host) newStage(name string, sink deliver.Sink, able func() deliver.Abilities) *deliver.Stage {
 	return deliver.New(deliver.Config{
 		Connector: name, Bus: h.bus, Sink: sink, Abilities: able, Anchors: h.talks, Links: h.linkBase, Fetch: h.fetch, Log: h.Log,
-		Native: func(ctx context.Context, message string, target event.Address) (string, error) {
+		Native: func(ctx context.Context, message string, target event.Address) ([]string, error) {
 			return h.native(ctx, name, message, target)
 		},
 		Settled: h.remotes.add, Degrade: h.degrade,

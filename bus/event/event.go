@@ -196,13 +196,14 @@ type Delivery struct {
 	FromName      string
 	Sender        Address // who said it
 	SenderName    string
-	Recipient     Address // the address the sender dialled
-	Mode          Mode    // desk: keep each conversation in a thread of its own; room: in none
-	Correspondent Address // SIP side of the conversation: its user, or the room's address
-	Conversation  string  // token; the same for all messages of one conversation
-	Anchor        string  // thread of the conversation: of an earlier Receipt, or of the person's last message
-	InReplyTo     string  // id on the target's network of the message this concerns, if known
-	Title         string  // what SIP and mail call Subject
+	Recipient     Address  // the address the sender dialled
+	Mode          Mode     // desk: keep each conversation in a thread of its own; room: in none
+	Correspondent Address  // SIP side of the conversation: its user, or the room's address
+	Conversation  string   // token; the same for all messages of one conversation
+	Anchor        string   // thread of the conversation: of an earlier Receipt, or of the person's last message
+	InReplyTo     string   // id on the target's network of the message this concerns, if known
+	RemoteIDs     []string // of kind redact: every id that the message concerned has at the target, in the order of its receipt; InReplyTo is the first of them
+	Title         string   // what SIP and mail call Subject
 	Language      string
 	Sent          time.Time
 	Expires       time.Time

@@ -19,10 +19,8 @@ var errNotTold = errors.New("there is no such thing at the target")
 // takes, and what that loses. The message itself stays as it came.
 func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.Delivery, losses []string, err error) {
 	d = it.Delivery()
-	if s.Native != nil && it.Concerns != "" && d.InReplyTo == "" {
-		if d.InReplyTo, err = s.Native(ctx, it.Concerns, it.Target); err != nil {
-			return d, nil, ours("look up what the message concerns", err)
-		}
+	if err := s.name(ctx, it, &d); err != nil {
+		return d, nil, ours("look up what the message concerns", err)
 	}
 	if s.Links != nil {
 		d.Links = s.Links(it.Outbound, it.seq)
@@ -33,7 +31,7 @@ func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.De
 			return d, []string{string(kind) + " not shown"}, err
 		}
 		losses = append(losses, string(kind)+" as text")
-		d.InReplyTo = ""
+		d.InReplyTo, d.RemoteIDs = "", nil
 		if len(taker.Types) == 0 || taker.Types[0] == "*/*" { // words are put to it
 			taker.Types = []string{"text/plain"}
 		}
@@ -54,6 +52,23 @@ func (s *Stage) mapped(ctx context.Context, it item, able Abilities) (d event.De
 		losses = append(losses, string(l))
 	}
 	return d, losses, nil
+}
+
+// name fills in the ids by which the target knows what a message concerns: the
+// first of them, and all where all are to be withdrawn.
+func (s *Stage) name(ctx context.Context, it item, d *event.Delivery) error {
+	if s.Native == nil || it.Concerns == "" || d.InReplyTo != "" {
+		return nil
+	}
+	ids, err := s.Native(ctx, it.Concerns, it.Target)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	d.InReplyTo = ids[0]
+	if d.Kind == event.KindRedact {
+		d.RemoteIDs = ids
+	}
+	return nil
 }
 
 // maxFetched is how many files elsewhere are fetched for a message.

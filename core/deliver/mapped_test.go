@@ -15,28 +15,32 @@ import (
 func TestKindsThatATargetDoesNotKnow(t *testing.T) {
 	all := []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact}
 	words, raw := mapping.Taker{Types: []string{"text/plain"}}, mapping.Taker{}
+	m1 := []string{"m1", "m2"}
 	for name, tc := range map[string]struct {
 		kind    event.Kind
 		kinds   []event.Kind
 		taker   mapping.Taker
-		native  string // what the message concerned is called there
+		native  []string // what the message concerned is called there
 		degrade bool
 		want    event.Kind
 		text    string
 		losses  []string
 		err     error
 	}{
-		"an edit of what is known":   {event.KindEdit, all, words, "m1", true, event.KindEdit, "new", nil, nil},
-		"an edit of what is unknown": {event.KindEdit, all, words, "", true, event.KindMessage, "[corrected]\n\nnew", []string{"edit as text"}, nil},
-		"no edits there":             {event.KindEdit, all[:1], raw, "m1", true, event.KindMessage, "[corrected]\n\nnew", []string{"edit as text"}, nil},
-		"edits are not told":         {event.KindEdit, all[:1], words, "m1", false, "", "", []string{"edit not shown"}, errNotTold},
-		"a reaction":                 {event.KindReact, all, words, "m1", true, event.KindReact, "new", nil, nil},
-		"a reaction in words":        {event.KindReact, all[:1], words, "m1", true, event.KindMessage, "[reaction]\n\nnew", []string{"react as text"}, nil},
-		"a deletion that is told":    {event.KindRedact, all[:1], words, "m1", true, event.KindMessage, "[a message was deleted]\n\nnew", []string{"redact as text"}, nil},
-		"a reply":                    {event.KindMessage, all, words, "m1", true, event.KindMessage, "new", nil, nil},
+		"an edit of what is known":   {event.KindEdit, all, words, m1, true, event.KindEdit, "new", nil, nil},
+		"an edit of what is unknown": {event.KindEdit, all, words, nil, true, event.KindMessage, "[corrected]\n\nnew", []string{"edit as text"}, nil},
+		"no edits there":             {event.KindEdit, all[:1], raw, m1, true, event.KindMessage, "[corrected]\n\nnew", []string{"edit as text"}, nil},
+		"edits are not told":         {event.KindEdit, all[:1], words, m1, false, "", "", []string{"edit not shown"}, errNotTold},
+		"a reaction":                 {event.KindReact, all, words, m1, true, event.KindReact, "new", nil, nil},
+		"a reaction in words":        {event.KindReact, all[:1], words, m1, true, event.KindMessage, "[reaction]\n\nnew", []string{"react as text"}, nil},
+		"a deletion that is told":    {event.KindRedact, all[:1], words, m1, true, event.KindMessage, "[a message was deleted]\n\nnew", []string{"redact as text"}, nil},
+		"a deletion":                 {event.KindRedact, all, words, m1, true, event.KindRedact, "new", nil, nil},
+		"a deletion of the unknown":  {event.KindRedact, all, words, nil, true, event.KindMessage, "[a message was deleted]\n\nnew", []string{"redact as text"}, nil},
+		"a reply to the unknown":     {event.KindMessage, all, words, nil, true, event.KindMessage, "new", nil, nil},
+		"a reply":                    {event.KindMessage, all, words, m1, true, event.KindMessage, "new", nil, nil},
 	} {
 		s := &Stage{Config: Config{
-			Native:  func(context.Context, string, event.Address) (string, error) { return tc.native, nil },
+			Native:  func(context.Context, string, event.Address) ([]string, error) { return tc.native, nil },
 			Degrade: func(event.Kind) bool { return tc.degrade },
 		}}
 		it := item{Outbound: event.Outbound{
@@ -46,8 +50,18 @@ func TestKindsThatATargetDoesNotKnow(t *testing.T) {
 		if !errors.Is(err, tc.err) || !slices.Equal(losses, tc.losses) {
 			t.Errorf("%s: %q, %v", name, losses, err)
 		}
-		if err == nil && (d.Kind != tc.want || string(d.Data) != tc.text || d.Kind == tc.kind && d.InReplyTo != tc.native) {
-			t.Errorf("%s: %s %q about %q", name, d.Kind, d.Data, d.InReplyTo)
+		if err == nil && (d.Kind != tc.want || string(d.Data) != tc.text) {
+			t.Errorf("%s: %s %q", name, d.Kind, d.Data)
+		}
+		first, every := "", []string(nil) // ids: all of them for a deletion, which needs all
+		if d.Kind == tc.kind && len(tc.native) > 0 {
+			first = tc.native[0]
+		}
+		if d.Kind == event.KindRedact {
+			every = tc.native
+		}
+		if err == nil && (d.InReplyTo != first || !slices.Equal(d.RemoteIDs, every)) {
+			t.Errorf("%s: about %q, %q", name, d.InReplyTo, d.RemoteIDs)
 		}
 	}
 }

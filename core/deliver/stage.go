@@ -94,9 +94,9 @@ type Config struct {
 	Token     func(target event.Address) string // names a target in keys, without personal data
 	Policy    Policy
 	Log       *slog.Logger
-	// Native, if given, returns the id by which a message, an Inbound, is known
-	// at a target; "" if it is not.
-	Native func(ctx context.Context, message string, target event.Address) (string, error)
+	// Native, if given, returns the ids by which a message, an Inbound, is known
+	// at a target, in the order of its receipt; none if it is not.
+	Native func(ctx context.Context, message string, target event.Address) ([]string, error)
 	// Settled, if given, is told of each outcome that was stored.
 	Settled func(st event.Status, seq uint64)
 	// Degrade, if given, tells whether a kind of message that the target does

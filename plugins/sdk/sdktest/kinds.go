@@ -50,7 +50,8 @@ func (b *bench) kinds(about sdk.Description, before event.Receipt) (list []event
 	}
 	next(event.KindEdit)
 	next(event.KindReact).Data = []byte("👍")
-	next(event.KindRedact).Data = nil
+	redact := next(event.KindRedact)
+	redact.Data, redact.RemoteIDs = nil, before.RemoteIDs
 	for _, active := range []bool{true, false} {
 		d := next(event.KindTyping)
 		d.Active, d.Content = active, event.Content{}

@@ -1123,6 +1123,7 @@ type Delivery struct {
 	MessageId     string                 `protobuf:"bytes,25,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"` // by which the sender's device names the message in receipts (RFC 5438); of kind status: only if it asked for this one
 	Files         []*File                `protobuf:"bytes,26,rep,name=files,proto3" json:"files,omitempty"`                          // beside the text, none larger than Description.max_file; the others are links in the text
 	Links         string                 `protobuf:"bytes,27,opt,name=links,proto3" json:"links,omitempty"`                          // address below which anybody can fetch the parts of the message for a while; empty if there is none
+	RemoteIds     []string               `protobuf:"bytes,28,rep,name=remote_ids,json=remoteIds,proto3" json:"remote_ids,omitempty"` // of kind redact: every id that the message concerned has at the target, in the order of its receipt; in_reply_to is the first of them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1344,6 +1345,13 @@ func (x *Delivery) GetLinks() string {
 		return x.Links
 	}
 	return ""
+}
+
+func (x *Delivery) GetRemoteIds() []string {
+	if x != nil {
+		return x.RemoteIds
+	}
+	return nil
 }
 
 // Find asks whether an interrupted delivery reached the network. An error
@@ -2648,7 +2656,7 @@ const file_connector_proto_rawDesc = "" +
 	"\x04size\x18\x05 \x01(\x03R\x04size\"R\n" +
 	"\x04File\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
-	"\acontent\x18\x02 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\"\xaa\x06\n" +
+	"\acontent\x18\x02 \x01(\v2\x1c.parley.connector.v1.ContentR\acontent\"\xc9\x06\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -2679,7 +2687,9 @@ const file_connector_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x19 \x01(\tR\tmessageId\x12/\n" +
 	"\x05files\x18\x1a \x03(\v2\x19.parley.connector.v1.FileR\x05files\x12\x14\n" +
-	"\x05links\x18\x1b \x01(\tR\x05links\"s\n" +
+	"\x05links\x18\x1b \x01(\tR\x05links\x12\x1d\n" +
+	"\n" +
+	"remote_ids\x18\x1c \x03(\tR\tremoteIds\"s\n" +
 	"\x04Find\x129\n" +
 	"\bdelivery\x18\x01 \x01(\v2\x1d.parley.connector.v1.DeliveryR\bdelivery\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\"n\n" +

@@ -31,7 +31,7 @@ func FromDelivery(d event.Delivery) *Delivery {
 		Mode: text(d.Mode), Correspondent: text(d.Correspondent), Conversation: text(d.Conversation), Anchor: text(d.Anchor), InReplyTo: text(d.InReplyTo),
 		Title: text(d.Title), Language: text(d.Language), Sent: Stamp(d.Sent), Expires: Stamp(d.Expires),
 		Wants: texts(d.Wants), State: text(d.State), Active: d.Active, Automatic: d.Automatic, Mark: text(d.Mark), MessageId: text(d.MessageID), Attempt: number(d.Attempt),
-		Files: fromFiles(d.Files), Links: text(d.Links), Content: FromContent(d.Content),
+		RemoteIds: texts(d.RemoteIDs), Files: fromFiles(d.Files), Links: text(d.Links), Content: FromContent(d.Content),
 	}
 }
 
@@ -47,7 +47,7 @@ func ToDelivery(m *Delivery) event.Delivery {
 		InReplyTo: m.GetInReplyTo(), Title: m.GetTitle(), Language: m.GetLanguage(),
 		Sent: when(m.GetSent()), Expires: when(m.GetExpires()), Wants: states(m.GetWants()),
 		State: event.State(m.GetState()), Active: m.GetActive(), Automatic: m.GetAutomatic(), Mark: m.GetMark(), MessageID: m.GetMessageId(), Attempt: int(m.GetAttempt()),
-		Files: toFiles(m.GetFiles()), Links: m.GetLinks(), Content: ToContent(m.GetContent()),
+		RemoteIDs: m.GetRemoteIds(), Files: toFiles(m.GetFiles()), Links: m.GetLinks(), Content: ToContent(m.GetContent()),
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 func TestADeliveryIsTheSameOnTheOtherSide(t *testing.T) {
 	want := event.Delivery{
 		ID: "o1", Kind: event.KindStatus, Target: "test:room", From: "sip:a@b", FromName: "Ann", Sender: "sip:c@d", SenderName: "Cy",
-		Recipient: "sip:e@f", Mode: event.ModeDesk, Correspondent: "sip:g@h", Conversation: "c1", Anchor: "a1", InReplyTo: "r1", Title: "t", Language: "de",
+		Recipient: "sip:e@f", Mode: event.ModeDesk, Correspondent: "sip:g@h", Conversation: "c1", Anchor: "a1", InReplyTo: "r1", RemoteIDs: []string{"r1", "r2"}, Title: "t", Language: "de",
 		Sent: time.Unix(1, 5).UTC(), Expires: time.Unix(2, 0).UTC(), Wants: []event.State{event.Delivered, event.Failed},
 		State: event.Failed, MessageID: "34jk", Active: true, Automatic: true, Mark: "m;1;", Attempt: 3, Links: "https://b.example/f/x",
 		Files:   []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Ref: "r", SHA256: "s", Size: 7}}},
