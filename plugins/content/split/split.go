@@ -50,7 +50,8 @@ func Number(i, n int) string { return "(" + strconv.Itoa(i) + "/" + strconv.Itoa
 
 // Parts returns a text in parts of at most budget bytes each. Each ends, where
 // that leaves it at least half full, behind a paragraph, else behind a line, a
-// sentence, or a word, and never within what a reader takes for one character.
+// sentence, or a word, and never within what a reader takes for one character,
+// unless that alone is larger than the budget: then between two code points.
 // Bytes that are not UTF-8 count as a character each.
 func Parts(text string, budget int) ([]string, error) {
 	var parts []string
@@ -89,13 +90,30 @@ func cut(text string, budget int) int {
 			return n
 		}
 	}
+	if end == 0 {
+		return runes(text, budget)
+	}
 	return end
+}
+
+// runes returns how many bytes the whole code points take that fit.
+func runes(text string, budget int) int {
+	n := 0
+	for n < len(text) {
+		_, size := utf8.DecodeRuneInString(text[n:])
+		if n+size > budget {
+			break
+		}
+		n += size
+	}
+	return n
 }
 
 // graphemes returns how many bytes the whole characters take that fit.
 func graphemes(text string, budget int) int {
 	n, state := 0, -1
-	for rest := text; rest != ""; {
+	// No more is looked at than decides: one code point behind the budget.
+	for rest := text[:min(len(text), budget+utf8.UTFMax)]; rest != ""; {
 		// Of printable ASCII all but the last are a character each.
 		if next := ascii(rest[:min(len(rest), budget-n+1)]); next > 1 {
 			next--

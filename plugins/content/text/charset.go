@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
 
@@ -31,6 +32,8 @@ var marks = []struct {
 // Decode returns data as valid UTF-8. The label is a charset parameter; ""
 // means UTF-8. A byte order mark wins over the label and is left out. With a
 // label that nobody knows, or that is wrong for sure, data is read as UTF-8.
+// Without a label, and with that of US-ASCII, bytes that are no UTF-8 at all
+// are taken for Windows-1252, as most are.
 func Decode(data []byte, label string) (string, content.Losses) {
 	var losses content.Losses
 	for _, m := range marks {
@@ -42,15 +45,29 @@ func Decode(data []byte, label string) (string, content.Losses) {
 	if !known {
 		losses.Add(UnknownCharset)
 	}
-	if enc == ascii {
-		if enc = nil; hasHigh(data) {
-			losses.Add(WrongCharset)
-			if !utf8.Valid(data) {
-				enc = charmap.Windows1252
-			}
-		}
+	switch high := hasHigh(data); {
+	case (enc == ascii || label == "") && high && !hasUTF8(data):
+		losses.Add(GuessedCharset)
+		enc = charmap.Windows1252
+	case enc == ascii && high:
+		losses.Add(WrongCharset)
+		enc = nil
+	case enc == ascii:
+		enc = nil
 	}
 	return decode(data, enc, &losses), losses
+}
+
+// hasUTF8 tells whether there is a character of several bytes.
+func hasUTF8(data []byte) bool {
+	for len(data) > 0 {
+		_, size := utf8.DecodeRune(data)
+		if size > 1 {
+			return true
+		}
+		data = data[size:]
+	}
+	return false
 }
 
 // decode reads data in enc, nil for UTF-8.
@@ -86,6 +103,8 @@ func lookup(label string) (encoding.Encoding, bool) {
 		return nil, true
 	case "us-ascii", "ascii":
 		return ascii, true
+	case "cp932", "ms932":
+		return japanese.ShiftJIS, true
 	case "utf-16", "ucs-2", "iso-10646-ucs-2":
 		// RFC 2781, section 4.3: without a mark it is big-endian.
 		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), true

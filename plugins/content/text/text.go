@@ -6,16 +6,17 @@
 package text
 
 import (
-	"mime"
 	"strings"
 
 	"parley.im/plugins/content"
+	"parley.im/plugins/content/mediatype"
 )
 
 // What reading can lose.
 const (
 	UnknownCharset content.Loss = "charset unknown, read as UTF-8"
 	WrongCharset   content.Loss = "charset wrong, read as UTF-8"
+	GuessedCharset content.Loss = "charset guessed"
 	InvalidBytes   content.Loss = "bytes without meaning replaced"
 	Controls       content.Loss = "control characters neutralised"
 )
@@ -24,7 +25,7 @@ const (
 // charset, format and delsp parameters of mediaType are honoured; a type that
 // can't be read counts as text/plain.
 func Read(mediaType string, body []byte) (string, content.Losses) {
-	kind, params, _ := mime.ParseMediaType(mediaType)
+	kind, params := mediatype.Parse(mediaType)
 	s, losses := Decode(body, params["charset"])
 	if (kind == "" || kind == "text/plain") && strings.EqualFold(params["format"], "flowed") {
 		s = Unflow(s, strings.EqualFold(params["delsp"], "yes"))
