@@ -20,6 +20,6 @@ func Entity(data []byte) Message {
 		return Message{Content: event.Content{MediaType: "text/plain", Data: data}}
 	}
 	body, _ := io.ReadAll(r) // from memory
-	body, _ = decode(h.Get("Content-Transfer-Encoding"), body)
+	body, _ = Decode(h.Get("Content-Transfer-Encoding"), body)
 	return Message{Content: event.Content{MediaType: h.Get("Content-Type"), Data: body}}
 }

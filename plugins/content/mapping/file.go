@@ -50,7 +50,11 @@ func fileName(raw, mediaType string) string {
 
 // extension is that of files of a type, with its dot, or "".
 func extension(mediaType string) string {
-	if m := mimetype.Lookup(bare(mediaType)); m != nil {
+	kind := bare(mediaType)
+	if kind == "text/x-vcard" { // its name of before RFC 6350
+		kind = "text/vcard"
+	}
+	if m := mimetype.Lookup(kind); m != nil {
 		return m.Extension()
 	}
 	return ""

@@ -105,6 +105,20 @@ func TestMap(t *testing.T) {
 			"text/plain;charset=utf-8", "Contact: Ann Lee\nTelephone: +4312345", []string{"file.vcf text/vcard"}, content.Losses{ContactAsText}},
 		"a place": {"Content-Type: application/vnd.gsma.rcspushlocation+xml\n\n<rcsenvelope xmlns:gml=\"http://www.opengis.net/gml\"><rcspushlocation id=\"a\" label=\"the &lt;pub>\"><gml:Point><gml:pos>48.2 16.37</gml:pos></gml:Point></rcspushlocation></rcsenvelope>",
 			words, "", "text/plain;charset=utf-8", "Location: the <pub>, 48.2,16.37\nhttps://www.openstreetmap.org/?mlat=48.2&mlon=16.37", nil, content.Losses{LocationAsText}},
+		"a place that lies": {"Content-Type: application/vnd.gsma.rcspushlocation+xml\n\n<rcspushlocation id=\"a\" label=\"x&#10;Pay\u202e now\"><pos>1 2</pos></rcspushlocation>",
+			words, "", "text/plain;charset=utf-8", "Location: x Pay now, 1,2\nhttps://www.openstreetmap.org/?mlat=1&mlon=2", nil, content.Losses{LocationAsText}},
+		"a reference that lies": {"Content-Type: message/external-body; access-type=URL; URL=\"https://x.example/\xff\"\n\nContent-Type: a\x1b[2J\xff/b\n\n", words, "",
+			"text/plain;charset=utf-8", "a\uFFFD[2j\uFFFD/b: https://x.example/\uFFFD", nil, nil},
+		"a file of an RCS device that lies": {"Content-Type: application/vnd.gsma.rcs-ft-http+xml\n\n<file><file-info type=\"file\"><file-size>1</file-size><file-name>a&#10;b</file-name><content-type>x/y&#10;&#x202e;z</content-type><data url=\"https://f.example/&#10;Pay now: https://evil.example\"/></file-info></file>",
+			words, "", "text/plain;charset=utf-8", "ab (x/y z, 1 bytes): https://f.example/Paynow:https://evil.example", nil, nil},
+		"an invitation": {"Content-Type: multipart/alternative; boundary=x\n\n--x\n\nCome!\n--x\nContent-Type: text/html\n\n<b>Come!</b>\n--x\nContent-Type: text/calendar\n\nBEGIN:VCALENDAR\n--x--\n",
+			files, "", "text/html;charset=utf-8", "<p><strong>Come!</strong></p>", []string{"file.ics text/calendar"}, nil},
+		"parameters without quotes": {"Content-Type: multipart/mixed; boundary=----=_Part_1\n\n------=_Part_1\nContent-Type: text/plain; charset=iso-8859-1; name=my file.txt\n\nK\xf6ln\n------=_Part_1\nContent-Type: image/png\nContent-Disposition: attachment; filename=my plan.png\n\n\x89PNG\r\n\x1a\n\n------=_Part_1--\n",
+			files, "", "text/plain;charset=utf-8", "Köln", []string{"my plan.png image/png"}, nil},
+		"a name in a charset of its own": {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: image/png; name=\"=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=\"\n\n\x89PNG\r\n\x1a\n\n--x--\n",
+			files, "", "text/plain;charset=utf-8", "", []string{"日本 image/png"}, nil},
+		"Outlook's words for a picture": {"Content-Type: multipart/related; boundary=x\n\n--x\n\nsee [cid:p1@01D], not [cid:p2@01D]\n--x\nContent-Type: image/png; name=p.png\nContent-ID: <p1@01D>\n\n\x89PNG\r\n\x1a\n\n--x--\n",
+			files, "", "text/plain;charset=utf-8", "see [p.png], not [cid:p2@01D]", []string{"p.png image/png"}, nil},
 		"a receipt among others": {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: message/imdn+xml\n\n<imdn/>\n--x--\n", words, "", "text/plain;charset=utf-8", "one", nil, nil},
 	} {
 		m := entity(tc.from)
@@ -178,6 +192,15 @@ func TestALongTextGoesBesideItsBeginning(t *testing.T) {
 	if out, _, err = Map(m, Taker{Types: []string{"text/html"}}); err != nil || !strings.Contains(string(out.Data), links+"/text/message.txt") {
 		t.Errorf("%d bytes: %v", len(out.Data), err)
 	}
+	m.Files = []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Data: []byte("x")}}}
+	m.Note = "[corrected]"
+	for _, taker := range []Taker{words, html} { // beside other things
+		out, _, err = Map(m, taker)
+		if err != nil || !strings.HasPrefix(string(out.Data), "[corrected]") && !strings.HasPrefix(string(out.Data), "<p>[corrected]") || !strings.Contains(string(out.Data), "All work") {
+			t.Errorf("%.40q: %v", out.Data, err)
+		}
+	}
+	m.Files, m.Note = nil, ""
 	m.Data = []byte(long)
 	whole, err := Part(m, "text")
 	if err != nil || string(whole.Data) != long {
@@ -240,13 +263,22 @@ func TestDeepAndWideStructuresAreLimited(t *testing.T) {
 		typ = "multipart/mixed; boundary=" + b
 	}
 	out, losses, err := Map(Message{Content: event.Content{MediaType: typ, Data: []byte(deep)}}, files)
-	if err != nil || !slices.Contains(losses, TooDeep) {
-		t.Errorf("%q, %q, %v", out.Data, losses, err)
+	if err != nil || !slices.Contains(losses, TooDeep) || len(out.Files) != 1 || !strings.Contains(string(out.Files[0].Data), "text") {
+		t.Errorf("%q, %d files, %q, %v", out.Data, len(out.Files), losses, err)
 	}
 	wide := strings.Repeat("--x\r\n\r\none\r\n", 3*MaxParts) + "--x--"
 	out, losses, err = Map(Message{Content: event.Content{MediaType: "multipart/mixed; boundary=x", Data: []byte(wide)}}, files)
 	if err != nil || !slices.Contains(losses, TooDeep) || len(out.Files) != 1 || string(out.Files[0].Data) != wide {
 		t.Errorf("%d bytes, %d files, %q, %v", len(out.Data), len(out.Files), losses, err)
+	}
+	inner := strings.Repeat("--y\r\n\r\none\r\n", MaxParts/2) + "--y--"
+	wide = "--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n" + inner + strings.Repeat("\r\n--x\r\n\r\ntwo", MaxParts/2+9) + "\r\n--x--"
+	m := Message{Content: event.Content{MediaType: "multipart/mixed; boundary=x", Data: []byte(wide)}}
+	if out, losses, err = Map(m, files); err != nil || !slices.Contains(losses, TooDeep) {
+		t.Errorf("%d files, %q, %v", len(out.Files), losses, err)
+	}
+	if n := strings.Count(string(out.Data), "two") + len(out.Files); n != MaxParts/2+9 {
+		t.Errorf("%d of %d parts", n, MaxParts/2+9)
 	}
 }
 
@@ -307,6 +339,10 @@ func FuzzMap(f *testing.F) {
 	f.Add("text/html", []byte("<p>x<img src=x onerror=y>"), byte(1))
 	f.Add("message/external-body; access-type=URL; url=\"https://f.example/a%0Ab\"", []byte("\r\n"), byte(2))
 	f.Add("message/cpim", []byte("From: <im:a>\r\n\r\nContent-Type: text/plain\r\n\r\nx"), byte(2))
+	f.Add("message/external-body; access-type=URL; url=\"https://f.example/\xff\"", []byte("Content-Type: a\x1b\xff/b\r\n\r\n"), byte(0))
+	f.Add("application/vnd.gsma.rcs-ft-http+xml", []byte("<file><file-info type=\"file\"><file-size>1</file-size><data url=\"https://x&#10;y\"/></file-info></file>"), byte(0))
+	f.Add("application/pkcs7-mime", []byte("\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80"), byte(0))
+	f.Add("text/x-vcard", []byte("BEGIN:VCARD\nFN;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:=C3=\n=BC\nEND:VCARD"), byte(2))
 	f.Add("text/vcard", []byte("BEGIN:VCARD\r\nFN:x\r\nEND:VCARD"), byte(3))
 	f.Add("application/pidf+xml", []byte("<a><pos>1 2</pos></a>"), byte(4))
 	f.Add("multipart/related; boundary=x", []byte("--x\r\nContent-Transfer-Encoding: base64\r\n\r\n"+base64.StdEncoding.EncodeToString([]byte("hello"))+"\r\n--x--"), byte(5))

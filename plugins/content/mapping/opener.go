@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"mime"
 	"strconv"
 	"strings"
 
-	"github.com/emersion/go-vcard"
-
 	"parley.im/plugins/content"
 	"parley.im/plugins/content/internal/xmltree"
+	"parley.im/plugins/content/mediatype"
 	"parley.im/plugins/content/sms"
 	"parley.im/plugins/content/transfer"
 )
@@ -26,11 +24,8 @@ type opening struct {
 	losses content.Losses
 }
 
-// What the openers can lose.
-const (
-	ContactAsText  content.Loss = "contact as text"
-	LocationAsText content.Loss = "location as text"
-)
+// LocationAsText says that a place is shown as words.
+const LocationAsText content.Loss = "location as text"
 
 // opener returns what makes words of parts of a type, nil if nothing does. One
 // that fails leaves the part a file.
@@ -73,11 +68,12 @@ func transferred(p part) (opening, error) {
 	}
 	var o opening
 	for _, f := range list {
-		words := fmt.Sprintf("%s (%s, %s): %s", fileName(f.Name, f.MediaType), bare(f.MediaType), amount(f.Size), f.URL)
+		at, kind := address(f.URL), line(bare(f.MediaType))
+		words := fmt.Sprintf("%s (%s, %s): %s", fileName(f.Name, kind), kind, amount(f.Size), at)
 		if !f.Until.IsZero() {
 			words += " until " + f.Until.Format("2006-01-02 15:04 MST")
 		}
-		o.refs = append(o.refs, reference{Reference{f.Name, f.MediaType, f.URL}, words})
+		o.refs = append(o.refs, reference{Reference{f.Name, kind, at}, words})
 	}
 	return o, nil
 }
@@ -85,50 +81,24 @@ func transferred(p part) (opening, error) {
 // external reads a reference by URL (RFC 2017) to a body elsewhere. Those of
 // other kinds name what nobody here can reach.
 func external(p part) (opening, error) {
-	_, params, err := mime.ParseMediaType(p.mediaType)
-	if err != nil || !strings.EqualFold(params["access-type"], "url") || params["url"] == "" {
+	_, params := mediatype.Parse(p.mediaType)
+	if !strings.EqualFold(params["access-type"], "url") || params["url"] == "" {
 		return opening{}, errors.New("no reference by URL")
 	}
-	at := strings.Join(strings.Fields(params["url"]), "") // section 3: spaces are there to fold lines
+	at := address(params["url"])
 	about, _, _ := bytes.Cut(p.body, []byte("\n\n"))
 	kind := "file"
-	for line := range strings.SplitSeq(string(about), "\n") {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "content-type") {
-			kind = bare(value)
+	for field := range strings.SplitSeq(string(about), "\n") {
+		if name, value, ok := strings.Cut(field, ":"); ok && strings.EqualFold(name, "content-type") {
+			kind = line(bare(value))
 		}
 	}
 	return opening{refs: []reference{{Reference{p.name, kind, at}, kind + ": " + at}}}, nil
 }
 
-// contact reads a vCard (RFC 6350): who it is and how to reach them.
-func contact(p part) (opening, error) {
-	if bare(p.mediaType) == "text/directory" && !strings.Contains(strings.ToLower(p.mediaType), "vcard") {
-		return opening{}, errors.New("no vCard")
-	}
-	card, err := vcard.NewDecoder(bytes.NewReader(p.body)).Decode()
-	if err != nil {
-		return opening{}, err
-	}
-	name := card.PreferredValue(vcard.FieldFormattedName)
-	if n := card.Name(); name == "" && n != nil {
-		name = strings.TrimSpace(n.GivenName + " " + n.FamilyName)
-	}
-	if name == "" {
-		return opening{}, errors.New("nobody is named")
-	}
-	lines := []string{"Contact: " + name}
-	for _, f := range []struct{ field, label string }{
-		{vcard.FieldOrganization, "Organization"}, {vcard.FieldTitle, "Title"}, {vcard.FieldTelephone, "Telephone"},
-		{vcard.FieldEmail, "Mail"}, {vcard.FieldIMPP, "Chat"}, {vcard.FieldURL, "Web"},
-	} {
-		for _, v := range card.Values(f.field) {
-			if v = strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(v, ";", ", "), "tel:")); v != "" && len(lines) < 20 {
-				lines = append(lines, f.label+": "+v)
-			}
-		}
-	}
-	return opening{words: strings.Join(lines, "\n"), whole: true, losses: content.Losses{ContactAsText}}, nil
-}
+// address is a URL on one line: spaces are there to fold it (RFC 2017, section
+// 3).
+func address(raw string) string { return strings.ReplaceAll(line(raw), " ", "") }
 
 // location reads where somebody is: the latitude and longitude of gml:pos (RFC
 // 5491, section 5.2.1), which RCS uses, too.
@@ -152,7 +122,7 @@ func location(p part) (opening, error) {
 	}
 	words := "Location: "
 	if push := root.Find("rcspushlocation"); push != nil && push.Attr["label"] != "" {
-		words += push.Attr["label"] + ", "
+		words += line(push.Attr["label"]) + ", "
 	}
 	return opening{
 		words:  fmt.Sprintf("%s%[2]s,%[3]s\nhttps://www.openstreetmap.org/?mlat=%[2]s&mlon=%[3]s", words, number(lat), number(lon)),

@@ -48,10 +48,34 @@ func (p passage) document() (*markup.Doc, error) {
 	return markup.Read(p.src, markup.Plain)
 }
 
+// inWords returns passages as plain text, of any size.
+func inWords(list []passage) (string, content.Losses, error) {
+	var parts []string
+	var losses content.Losses
+	for _, p := range list {
+		words := p.src
+		if p.doc != nil {
+			var err error
+			p.doc.Losses = nil
+			if words, err = p.doc.Write(markup.Plain); err != nil {
+				return "", nil, err
+			}
+			losses.Add(p.doc.Losses...)
+		}
+		if words = strings.TrimRight(words, " \t\n"); words != "" {
+			parts = append(parts, words)
+		}
+	}
+	return strings.Join(parts, "\n\n"), losses, nil
+}
+
 // written returns passages as one text in a form.
 func written(list []passage, form markup.Form) (string, content.Losses, error) {
 	if form == markup.Plain && len(list) == 1 && list[0].doc == nil {
 		return list[0].src, nil, nil
+	}
+	if form == markup.Plain {
+		return inWords(list)
 	}
 	docs := make([]*markup.Doc, len(list))
 	for i, p := range list {

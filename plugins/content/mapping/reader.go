@@ -2,12 +2,10 @@ package mapping
 
 import (
 	"bytes"
-	"encoding/base64"
+	"cmp"
 	"errors"
 	"io"
-	"mime"
 	"mime/multipart"
-	"mime/quotedprintable"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -18,7 +16,9 @@ import (
 	"parley.im/plugins/content/cpim"
 	"parley.im/plugins/content/imdn"
 	"parley.im/plugins/content/markup"
+	"parley.im/plugins/content/mediatype"
 	"parley.im/plugins/content/sms"
+	"parley.im/plugins/content/text"
 )
 
 // A part is one MIME body.
@@ -46,7 +46,8 @@ type reader struct {
 	files  []file
 	losses content.Losses
 	parts  int
-	keep   string // path of a part that is wanted as it is: see Part
+	inline []string // what stands in words for files by their Content-ID, and what is better there
+	keep   string   // path of a part that is wanted as it is: see Part
 	kept   *part
 
 	named   []Reference              // files elsewhere
@@ -79,7 +80,7 @@ func encrypted(mediaType string) bool {
 	case kind == "multipart/encrypted", kind == "application/pgp-encrypted":
 		return true
 	case isSMIME(kind):
-		_, params, _ := mime.ParseMediaType(mediaType)
+		_, params := mediatype.Parse(mediaType)
 		return !strings.EqualFold(params["smime-type"], "signed-data")
 	}
 	return false
@@ -93,6 +94,9 @@ func isSMIME(kind string) bool {
 func (r *reader) message(m Message) error {
 	r.words(m.Note)
 	err := r.part(part{mediaType: m.MediaType, body: m.Data, path: "0"}, m.Content)
+	for i, t := range r.texts { // Outlook's words for a picture in the text
+		r.texts[i].src = strings.NewReplacer(r.inline...).Replace(t.src)
+	}
 	for i, f := range m.Files {
 		r.files = append(r.files, file{File: event.File{Name: fileName(f.Name, f.MediaType), Content: f.Content}, path: "f" + strconv.Itoa(i+1)})
 	}
@@ -101,15 +105,14 @@ func (r *reader) message(m Message) error {
 
 // part reads one part; c is where its body is if that is not in p.
 func (r *reader) part(p part, c event.Content) error {
-	if r.parts++; r.parts > MaxParts || p.depth > MaxDepth {
-		r.losses.Add(TooDeep)
-		return nil
-	}
 	if r.keep == p.path {
 		r.kept = &p
 	}
 	kind := bare(p.mediaType)
-	switch {
+	switch r.parts++; {
+	case r.parts > MaxParts || p.depth > MaxDepth:
+		r.losses.Add(TooDeep)
+		r.file(p, bodyOf(p))
 	case p.disposition == "attachment" && p.depth > 0:
 		r.file(p, bodyOf(p))
 	case isSMIME(kind) && c.Ref == "":
@@ -156,7 +159,7 @@ func (r *reader) text(p part) {
 
 // words adds text that a part stands for.
 func (r *reader) words(s string) {
-	if t := (passage{form: markup.Plain, src: s}); !t.empty() {
+	if t := (passage{form: markup.Plain, src: text.Clean(s)}); !t.empty() {
 		r.texts = append(r.texts, t)
 	}
 }
@@ -164,6 +167,9 @@ func (r *reader) words(s string) {
 func (r *reader) file(p part, c event.Content) {
 	c.MediaType = FileType(p.mediaType, c.Data)
 	r.files = append(r.files, file{File: event.File{Name: fileName(p.name, c.MediaType), Content: c}, path: p.path})
+	if id := strings.Trim(p.header.Get("Content-Id"), "<> "); id != "" {
+		r.inline = append(r.inline, "[cid:"+id+"]", "["+r.files[len(r.files)-1].Name+"]")
+	}
 }
 
 // opened reads a part of which an opener makes words.
@@ -207,12 +213,12 @@ func (r *reader) signed(p part) error {
 
 // sealed reads an S/MIME message, if it is not encrypted but signed.
 func (r *reader) sealed(p part) error {
-	text, err := cms.Content(p.body)
+	signed, err := cms.Content(p.body)
 	if err != nil {
 		return ErrEncrypted
 	}
 	r.losses.Add(SignatureRemoved)
-	m := Entity(text)
+	m := Entity(signed)
 	return r.part(part{mediaType: m.MediaType, body: m.Data, path: p.path + ".1", depth: p.depth + 1}, event.Content{})
 }
 
@@ -232,7 +238,7 @@ func (r *reader) wrapped(p part) error {
 
 // alternative reads the best of several forms of the same: the last one that
 // can be shown (RFC 2046, section 5.1.4), and plain text where no format is
-// shown. Files that hang on the others are not lost. Each is read once, however
+// shown. Files that are or hang on the others are not lost. Each is read once, however
 // deep alternatives stand in one another.
 func (r *reader) alternative(p part) error {
 	best := -1
@@ -260,7 +266,8 @@ func (r *reader) alternative(p part) error {
 			r.named = append(r.named, f.named...)
 			r.losses.Add(f.losses...)
 			r.files = append(r.files, f.files...)
-		case f.err == nil && strings.HasPrefix(bare(f.mediaType), "multipart/"):
+			r.inline = append(r.inline, f.inline...)
+		case f.err == nil && (len(f.texts) == 0 || strings.HasPrefix(bare(f.mediaType), "multipart/")):
 			r.files = append(r.files, f.files...)
 		}
 	}
@@ -282,8 +289,8 @@ func isPlain(p part) bool { return bare(p.mediaType) == "text/plain" }
 // children returns the parts of a multipart body. Of a broken one they are what
 // could be read; without a boundary the body is a file.
 func (r *reader) children(p part) (list []part) {
-	_, params, err := mime.ParseMediaType(p.mediaType)
-	if err != nil || params["boundary"] == "" {
+	_, params := mediatype.Parse(p.mediaType)
+	if params["boundary"] == "" {
 		r.losses.Add(Broken)
 		r.file(p, bodyOf(p))
 		return nil
@@ -319,50 +326,12 @@ func (r *reader) child(of part, h textproto.MIMEHeader, body []byte, number int)
 	c := part{
 		mediaType: h.Get("Content-Type"), header: h, path: of.path + "." + strconv.Itoa(number), depth: of.depth + 1,
 	}
-	var err error
-	if c.body, err = decode(h.Get("Content-Transfer-Encoding"), body); err != nil {
+	var whole bool
+	if c.body, whole = Decode(h.Get("Content-Transfer-Encoding"), body); !whole {
 		r.losses.Add(Broken)
 	}
-	_, typed, _ := mime.ParseMediaType(c.mediaType)
-	disposition, params, _ := mime.ParseMediaType(h.Get("Content-Disposition"))
-	c.disposition, c.name = disposition, params["filename"]
-	if c.name == "" {
-		c.name = typed["name"]
-	}
-	if name, err := new(mime.WordDecoder).DecodeHeader(c.name); err == nil {
-		c.name = name
-	}
+	_, typed := mediatype.Parse(c.mediaType)
+	disposition, params := mediatype.Parse(h.Get("Content-Disposition"))
+	c.disposition, c.name = disposition, cmp.Or(params["filename"], typed["name"])
 	return c
-}
-
-// decode undoes a transfer encoding (RFC 2045, section 6), as far as the bytes
-// let it.
-func decode(encoding string, body []byte) ([]byte, error) {
-	var from io.Reader
-	switch strings.ToLower(strings.TrimSpace(encoding)) {
-	case "base64":
-		from = base64.NewDecoder(base64.StdEncoding, &base64Only{bytes.NewReader(body)})
-	case "quoted-printable":
-		from = quotedprintable.NewReader(bytes.NewReader(body))
-	default:
-		return body, nil
-	}
-	return io.ReadAll(from)
-}
-
-// base64Only leaves out what is not of the alphabet, as RFC 2045 asks.
-type base64Only struct{ *bytes.Reader }
-
-func (b *base64Only) Read(out []byte) (n int, err error) {
-	for n < len(out) {
-		c, err := b.ReadByte()
-		if err != nil {
-			return n, err
-		}
-		if c == '+' || c == '/' || c == '=' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
-			out[n] = c
-			n++
-		}
-	}
-	return n, nil
 }
