@@ -198,10 +198,12 @@ func (h *Host) routeAnew(ctx context.Context, d event.Dead) (string, error) {
 		return "", err
 	}
 	outs, err := h.assign(ctx, in)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if len(outs) == 0 {
+	case outs == nil:
+		return "", fmt.Errorf("still: %s", d.Detail)
+	case len(outs) == 0:
 		return "", errors.New("it has no target left")
 	}
 	for _, o := range outs {

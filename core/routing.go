@@ -78,13 +78,27 @@ func (h *Host) store(ctx context.Context, in event.Inbound, d route.Decision) er
 }
 
 // find asks the table where in goes. It looks up the conversation of a thread
-// first, which may tell the recipient, and canonicalises a SIP recipient.
+// first, which may tell the recipient, and canonicalises a SIP recipient. What
+// concerns an earlier message goes where that went, if it says nothing else.
 func (h *Host) find(ctx context.Context, in *event.Inbound) (route.Decision, error) {
 	select {
 	case <-h.wired:
 	case <-ctx.Done():
 		return route.Decision{}, ctx.Err()
 	}
+	d, err := h.look(ctx, in)
+	if errors.Is(err, route.ErrNoRoute) {
+		if again, failed := h.follow(ctx, in); again || failed != nil {
+			if failed != nil {
+				return d, fmt.Errorf("look up what it concerns: %w", failed)
+			}
+			return h.look(ctx, in)
+		}
+	}
+	return d, err
+}
+
+func (h *Host) look(ctx context.Context, in *event.Inbound) (route.Decision, error) {
 	known, err := h.recallThread(ctx, in)
 	if err != nil {
 		return route.Decision{}, err
@@ -179,7 +193,8 @@ func (h *Host) route(ctx context.Context) error {
 			return nil
 		}
 		q.add(r.lanes(), func() {
-			if h.insist(ctx, in.ID, func() error { return h.remember(ctx, in, r) }) && h.storeAll(ctx, in.ID, r.outs) {
+			related := h.insist(ctx, in.ID, func() (err error) { r, err = h.related(ctx, in, r); return err })
+			if related && h.insist(ctx, in.ID, func() error { return h.remember(ctx, in, r) }) && h.storeAll(ctx, in.ID, r.outs) {
 				_ = m.Ack()
 				if fresh {
 					h.books.enter(in.Origin, func(a *account) { a.leave(r.outs) })
@@ -242,8 +257,8 @@ func (h *Host) insist(ctx context.Context, message string, f func() error) bool 
 	}
 }
 
-// leave enters what became of a message: nil are the targets of one that no
-// route takes.
+// leave enters what became of a message: nil are the targets of one that goes
+// nowhere.
 func (a *account) leave(outs []event.Outbound) {
 	a.underWay--
 	if outs == nil {
@@ -257,6 +272,9 @@ func (a *account) leave(outs []event.Outbound) {
 // remembered.
 func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, error) {
 	r, err := h.resolve(ctx, in)
+	if err == nil {
+		r, err = h.related(ctx, in, r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -264,8 +282,9 @@ func (h *Host) assign(ctx context.Context, in event.Inbound) ([]event.Outbound, 
 }
 
 // resolve returns what is to be stored for in, which may be an Outbound for
-// nobody. One that no route takes any more, because the routes were changed
-// after it was stored, fails: its Outbounds are nil.
+// nobody, but for what it concerns: see related. One that no route takes any
+// more, because the routes were changed after it was stored, fails: its
+// Outbounds are nil.
 func (h *Host) resolve(ctx context.Context, in event.Inbound) (routed, error) {
 	d, err := h.find(ctx, &in)
 	if errors.Is(err, route.ErrNoRoute) || errors.Is(err, route.ErrForbidden) {
@@ -283,13 +302,34 @@ func (h *Host) resolve(ctx context.Context, in event.Inbound) (routed, error) {
 	in.Traceparent = next
 	marked, targets := mark(in, d), unseen(in, d)
 	outs := make([]event.Outbound, len(targets))
-	concerns := h.concerns(ctx, in)
 	for i, t := range targets {
-		outs[i] = h.outbound(in, d, token, concerns, t)
+		outs[i] = h.outbound(in, d, token, t)
 		outs[i].Mark = marked
 	}
-	h.Log.Info("routed", "message", in.ID, "route", d.Route, "targets", len(outs))
 	return routed{d, token, outs}, nil
+}
+
+// related fills in what a message concerns, which after a start may take a while
+// to know: only its own lanes wait. The edit of what somebody else said fails.
+func (h *Host) related(ctx context.Context, in event.Inbound, r routed) (routed, error) {
+	if r.outs == nil {
+		return r, nil
+	}
+	c, err := h.concerns(ctx, in)
+	if err == nil && in.Kind == event.KindEdit {
+		c, err = h.authorship(ctx, in, c)
+	}
+	if errors.Is(err, errNotAuthor) {
+		return routed{}, h.unroutable(ctx, in, err)
+	}
+	if err != nil {
+		return r, fmt.Errorf("look up what it concerns: %w", err)
+	}
+	for i := range r.outs {
+		r.outs[i].Concerns = c.inbound
+	}
+	h.Log.Info("routed", "message", in.ID, "route", r.decision.Route, "targets", len(r.outs))
+	return r, nil
 }
 
 // remember keeps what a conversation of a route is, so that its threads can be
@@ -313,7 +353,7 @@ func (h *Host) remember(ctx context.Context, in event.Inbound, r routed) error {
 	return nil
 }
 
-func (h *Host) outbound(in event.Inbound, d route.Decision, token, concerns string, t route.Target) event.Outbound {
+func (h *Host) outbound(in event.Inbound, d route.Decision, token string, t route.Target) event.Outbound {
 	o := event.Outbound{
 		ID: event.OutboundID(in.ID, t.Address, 1), Time: time.Now(), Inbound: in.ID, Connector: t.Connector,
 		Target: t.Address, From: t.From, FromName: t.FromName, Generation: 1, Route: d.Route, Mode: event.Mode(d.Mode),
@@ -322,7 +362,6 @@ func (h *Host) outbound(in event.Inbound, d route.Decision, token, concerns stri
 	}
 	o.Conversation = token
 	o.InReplyTo = "" // an id of the origin's network says nothing at the target's
-	o.Concerns = concerns
 	o.Hops--
 	return o
 }
@@ -334,7 +373,7 @@ func (h *Host) unroutable(ctx context.Context, in event.Inbound, why error) erro
 		Lane: in.Lane, Envelope: in.Envelope, Content: in.Content,
 	}
 	now := time.Now()
-	dead := event.Dead{DeadID: event.DeadID(o.ID), At: now, Reason: event.ReasonPermanent, Detail: why.Error(), Outbound: o}
+	dead := event.Dead{DeadID: event.DeadID(o.ID), At: now, Reason: event.ReasonOf(why), Detail: why.Error(), Outbound: o}
 	if _, err := h.bus.Publish(ctx, dead); err != nil {
 		return err
 	}

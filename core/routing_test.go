@@ -45,6 +45,7 @@ func router(t *testing.T) *Host {
 		t.Fatal(err)
 	}
 	close(h.wired)
+	h.remotes.begin() // there is nothing to be read
 	return h
 }
 
