@@ -16,7 +16,9 @@ import (
 
 // wireDoor makes the HTTP door and the operators' socket.
 func (h *Host) wireDoor() error {
-	h.door = httpd.New(httpd.Config{Listen: h.Config.HTTP.Listen, Password: h.Config.HTTP.Password.Reveal(), Log: h.Log})
+	c := h.Config.HTTP
+	h.door = httpd.New(httpd.Config{Listen: c.Listen, Password: c.Password.Reveal(), TLS: c.TLS.Given(), Log: h.Log})
+	h.door.SetCertificate(c.TLS.Pair)
 	h.door.Connectors(h.socket)
 	h.door.Public(h.public)
 	h.door.Pages(h.pages)

@@ -92,8 +92,8 @@ func edgeTLS(c *config.Config) sipedge.TLS {
 	return sipedge.TLS{Certificate: c.SIP.TLS.Pair, ClientCAs: c.SIP.TLS.ClientCAs}
 }
 
-// changeEdge has the edge go by a changed configuration, from the next request
-// or connection on.
+// changeEdge has the edge and the door go by a changed configuration, from the
+// next request or connection on.
 func (h *Host) changeEdge(ctx context.Context, before, after *config.Config) error {
 	if err := h.edge.SetAccounts(ctx, edgeAccounts(after)); err != nil {
 		return err
@@ -116,6 +116,7 @@ func (h *Host) changeEdge(ctx context.Context, before, after *config.Config) err
 			return err
 		}
 	}
+	h.door.SetCertificate(after.HTTP.TLS.Pair)
 	return h.edge.SetOrigins(after.SIP.Origins)
 }
 

@@ -31,7 +31,9 @@ var fixed = []struct {
 	{"sip.digest", func(c *config.Config) any { return c.SIP.Digest }},
 	{"sip.dns", func(c *config.Config) any { return c.SIP.DNS }},
 	{"sip.listen", func(c *config.Config) any { return c.SIP.Listen }},
-	{"http", func(c *config.Config) any { return c.HTTP }},
+	{"http.listen", func(c *config.Config) any { return c.HTTP.Listen }},
+	{"http.password", func(c *config.Config) any { return c.HTTP.Password }},
+	{"http.tls", func(c *config.Config) any { return c.HTTP.TLS.Given() }},
 	{"tracing", func(c *config.Config) any { return c.Tracing }},
 }
 
@@ -172,7 +174,7 @@ func (p *plan) words(before *config.Config) (done []string) {
 	say("removed; its messages wait", p.removed)
 	for what, differs := range map[string]bool{
 		"routes":      !reflect.DeepEqual(before.Routes, after.Routes),
-		"certificate": !before.SIP.TLS.Same(after.SIP.TLS),
+		"certificate": !before.SIP.TLS.Same(after.SIP.TLS) || !before.HTTP.TLS.Same(after.HTTP.TLS),
 		"origins":     !slices.Equal(before.SIP.Origins, after.SIP.Origins),
 		"accounts":    !reflect.DeepEqual(before.SIP.Accounts, after.SIP.Accounts),
 		"trunks":      !reflect.DeepEqual(before.SIP.Trunks, after.SIP.Trunks),

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"net"
 	"strings"
 )
@@ -27,7 +26,7 @@ func decline(b *bridge, user string) {
 			}
 			head, _, _ := strings.Cut(string(buf[:n]), "\r\n\r\n")
 			if strings.HasPrefix(head, "MESSAGE ") {
-				_, _ = conn.WriteToUDP(bytes.Replace(okFor(head), []byte("200 OK"), []byte("603 Decline"), 1), from)
+				_, _ = conn.WriteToUDP(answerTo(head, "603 Decline"), from)
 			}
 		}
 	}()

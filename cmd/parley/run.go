@@ -67,10 +67,14 @@ func welcome(out io.Writer, s core.Summary, c *config.Config, executable string)
 	fmt.Fprintf(out, "Parley is running; Ctrl-C stops it.\n")
 	row := func(name, value string) { fmt.Fprintf(out, "  %-8s%s\n", name, value) }
 	row("SIP", strings.Join(s.SIP, ", "))
-	row("HTTP", "http://"+s.HTTP+"/")
+	door := "http://" + s.HTTP + "/"
+	if c.HTTP.TLS.Given() {
+		door = "https://" + s.HTTP + "/"
+	}
+	row("HTTP", door)
 	for _, name := range s.Connectors {
 		if use := c.Plugins[name].Use; name == "web" && use == "" || use == "web" {
-			row("chat", "http://"+s.HTTP+"/c/"+name+"/")
+			row("chat", door+"c/"+name+"/")
 		}
 	}
 	row("data", s.Data)

@@ -6,6 +6,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +29,14 @@ func (b *bridge) certify(valid time.Duration) *x509.CertPool {
 func overTLS(network string, port int) []string {
 	return []string{
 		`"tcp:127.0.0.1:5060"]`, fmt.Sprintf(`"tcp:127.0.0.1:5060", "%s:%s"]`, network, at(port)),
-		`certificate = ""`, `certificate = "sip.pem"`, "key         = \"\"", "key         = \"sip.key\"",
+		noPair("client_ca"), "certificate = \"sip.pem\"\nkey = \"sip.key\"\nclient_ca",
 	}
+}
+
+// noPair are the lines of bridge.toml for a certificate, above others.
+func noPair(above string) string {
+	return "certificate = \"\"                      # file with the certificate chain, PEM\n" +
+		"key         = \"\"                      # file with its private key, PEM\n" + above
 }
 
 // options asks over a connection what the bridge can do.
@@ -90,6 +100,48 @@ func TestAReloadTakesARenewedCertificate(t *testing.T) {
 	}
 	b.rewrite(`origins = ["["]`, `origins = ["phone.example.com"]`)
 	if said := b.reload(0); !strings.Contains(said, "origins changed") {
+		t.Errorf("it says %s", said)
+	}
+}
+
+// Links to files are served over HTTPS, too, as everything at the door; a
+// renewed certificate is shown after a reload.
+func TestTheDoorOverTLS(t *testing.T) {
+	t.Parallel()
+	b := writeBridge(t, `links  = ""`, `links  = "https://127.0.0.1:8025"`, noPair("\n[files]"), "certificate = \"sip.pem\"\nkey = \"sip.key\"\n\n[files]")
+	first := b.certify(time.Hour)
+	b.start()
+	b.says(`  chat    https://127.0.0.1:`)
+	client := func(trust *x509.CertPool) *http.Client {
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust}}, Timeout: patience}
+		t.Cleanup(c.CloseIdleConnections)
+		return c
+	}
+	bob := newUDPPhone(b, "bob")
+	sample, err := os.ReadFile(filepath.Join("testdata", "mime", "phone-picture.eml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(sample), "\n\n")
+	bob.refuse("multipart/mixed")
+	b.sends("alice", "sip:lobby@127.0.0.1", "multipart/mixed;boundary=b", body)
+	link := regexp.MustCompile(`https://127\.0\.0\.1:\d+/f/[\w-]+/0\.2/cat\.png`).FindString(bob.contains("/f/").Text)
+	if status, data, h := fetched(t, client(first), link); status != 200 || !strings.HasPrefix(data, "\x89PNG") || h.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%s: %d %q %v", link, status, data, h)
+	}
+	second := b.certify(time.Hour)
+	if said := b.reload(0); !strings.Contains(said, "certificate changed") {
+		t.Errorf("it says %s", said)
+	}
+	if status, _, _ := fetched(t, client(second), link); status != 200 {
+		t.Errorf("after the renewal: %d", status)
+	}
+	if r, err := client(first).Get(link); err == nil {
+		r.Body.Close()
+		t.Error("the first certificate is still shown")
+	}
+	b.rewrite("certificate = \"sip.pem\"\nkey = \"sip.key\"\n\n[files]", "[files]")
+	if said := b.reload(exitFailed); !strings.Contains(said, "http.tls: was changed, which needs a restart") {
 		t.Errorf("it says %s", said)
 	}
 }

@@ -20,6 +20,7 @@ type udpPhone struct {
 
 	mu      sync.Mutex
 	shown   []sipText
+	refuses string            // a type that it answers 415
 	answers map[string][]byte // by branch and sent-by; nil while it is kept back
 	hold    chan struct{}     // closed to release; nil: answers go at once
 	changed chan struct{}
@@ -67,7 +68,7 @@ func (p *udpPhone) read() {
 // take shows a new request and answers any, unless the answer is kept back.
 func (p *udpPhone) take(request string, from *net.UDPAddr) {
 	head, body, _ := strings.Cut(request, "\r\n\r\n")
-	key, answer := branch(head), okFor(head)
+	key, answer := branch(head), answerTo(head, "200 OK")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stored, known := p.answers[key]
@@ -75,6 +76,11 @@ func (p *udpPhone) take(request string, from *net.UDPAddr) {
 		if stored != nil {
 			_, _ = p.conn.WriteToUDP(stored, from)
 		}
+		return
+	}
+	if kind, _, _ := strings.Cut(header(head, "Content-Type"), ";"); p.refuses != "" && kind == p.refuses {
+		p.answers[key] = answerTo(head, "415 Unsupported Media Type")
+		_, _ = p.conn.WriteToUDP(p.answers[key], from)
 		return
 	}
 	p.shown = append(p.shown, sipText{header(head, "From"), body})
@@ -93,6 +99,13 @@ func (p *udpPhone) take(request string, from *net.UDPAddr) {
 		p.answers[key] = answer
 		_, _ = p.conn.WriteToUDP(answer, from)
 	}(p.hold)
+}
+
+// refuse answers a type 415 from now on.
+func (p *udpPhone) refuse(mediaType string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuses = mediaType
 }
 
 // holdAnswers keeps the answers back from now on, until release.
@@ -177,10 +190,10 @@ func branch(head string) string {
 	return via
 }
 
-// okFor is the 200 of a request.
-func okFor(head string) []byte {
+// answerTo is the answer to a request.
+func answerTo(head, status string) []byte {
 	var b bytes.Buffer
-	b.WriteString("SIP/2.0 200 OK\r\n")
+	b.WriteString("SIP/2.0 " + status + "\r\n")
 	for line := range strings.Lines(head) {
 		line = strings.TrimRight(line, "\r\n")
 		name, _, _ := strings.Cut(line, ":")

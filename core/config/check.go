@@ -30,6 +30,7 @@ func (r *reader) check() {
 	r.checkNames()
 	r.checkListeners()
 	r.checkSIPTLS()
+	r.checkHTTPTLS()
 	r.checkOrigins()
 	r.checkAccounts()
 	r.checkSIPLimits()

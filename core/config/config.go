@@ -110,6 +110,7 @@ type Account struct {
 type HTTP struct {
 	Listen   string // host:port
 	Password Secret
+	TLS      HTTPTLS
 }
 
 // Files is the [files] table: what comes beside the text of messages.

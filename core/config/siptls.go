@@ -2,25 +2,17 @@ package config
 
 import (
 	"bytes"
-	"crypto/tls"
 	"crypto/x509"
-	"os"
 	"path"
 	"slices"
 	"strings"
-	"time"
 )
 
 // checkSIPTLS reads the certificate of tls and wss listeners.
 func (r *reader) checkSIPTLS() {
 	s := &r.c.SIP
-	for _, f := range []struct{ path, file, what string }{
-		{"sip.tls.certificate", s.TLS.Certificate, "the file with the certificate chain, PEM"},
-		{"sip.tls.key", s.TLS.Key, "the file with the private key of the certificate, PEM"},
-	} {
-		if f.file == "" && s.TLS.given() {
-			r.problem(f.path, "missing; give %s", f.what)
-		}
+	if s.TLS.given() {
+		r.needPair("sip.tls", s.TLS.Certificate, s.TLS.Key)
 	}
 	switch listens := s.listensOnTLS(); {
 	case listens == "" && s.TLS.given():
@@ -28,7 +20,7 @@ func (r *reader) checkSIPTLS() {
 	case listens != "" && !s.TLS.given():
 		r.problem("sip.listen", "%s needs a certificate; give certificate and key in [sip.tls]", listens)
 	}
-	r.readPair(&s.TLS)
+	s.TLS.Pair = r.readPair("sip.tls", s.TLS.Certificate, s.TLS.Key, "phones")
 	r.readClientCA(&s.TLS)
 }
 
@@ -49,28 +41,6 @@ func (s SIP) listensOnTLS() string {
 	return ""
 }
 
-func (r *reader) readPair(t *SIPTLS) {
-	if t.Certificate == "" || t.Key == "" {
-		return
-	}
-	cert, ok := r.readable("sip.tls.certificate", t.Certificate)
-	key, ok2 := r.readable("sip.tls.key", t.Key)
-	if !ok || !ok2 {
-		return
-	}
-	var err error
-	if t.Pair, err = tls.X509KeyPair(cert, key); err != nil {
-		r.problem("sip.tls", "can't be used: %v; give PEM files of a certificate chain and its private key", err)
-		return
-	}
-	switch now := time.Now(); {
-	case now.After(t.Pair.Leaf.NotAfter):
-		r.warning("sip.tls.certificate", "expired at %s; phones will refuse it", t.Pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
-	case now.Before(t.Pair.Leaf.NotBefore):
-		r.warning("sip.tls.certificate", "is valid from %s only; phones will refuse it before", t.Pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
-	}
-}
-
 func (r *reader) readClientCA(t *SIPTLS) {
 	if t.ClientCA == "" {
 		return
@@ -83,14 +53,6 @@ func (r *reader) readClientCA(t *SIPTLS) {
 	if !t.ClientCAs.AppendCertsFromPEM(pem) {
 		r.problem("sip.tls.client_ca", "has no certificate; give a PEM file with those that sign the clients' ones")
 	}
-}
-
-func (r *reader) readable(path, file string) ([]byte, bool) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		r.problem(path, "%s can't be read: %s; make the file readable for the user that runs parley", file, reason(err))
-	}
-	return b, err == nil
 }
 
 func (r *reader) checkOrigins() {

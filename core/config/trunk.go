@@ -234,16 +234,7 @@ func (r *reader) readClientTLS(path string, t *ClientTLS) {
 		r.problem(path, "certificate and key need each other")
 		return
 	}
-	if t.Certificate != "" {
-		cert, ok := r.readable(path+".certificate", t.Certificate)
-		key, ok2 := r.readable(path+".key", t.Key)
-		if ok && ok2 {
-			var err error
-			if t.Pair, err = tls.X509KeyPair(cert, key); err != nil {
-				r.problem(path, "can't be used: %v; give PEM files of a certificate chain and its private key", err)
-			}
-		}
-	}
+	t.Pair = r.readPair(path, t.Certificate, t.Key, "servers")
 	if t.CA == "" {
 		return
 	}

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +31,7 @@ const (
 type Config struct {
 	Listen   string // host:port; port 0 takes any free one
 	Password string // asked for with HTTP Basic, any user name; empty means loopback only
+	TLS      bool   // speak HTTPS only; SetCertificate is called before Run
 	Log      *slog.Logger
 }
 
@@ -46,6 +49,8 @@ type Door struct {
 	log      *slog.Logger
 	listen   string
 	guard    *guard
+	tls      *tls.Config // nil: plain HTTP
+	shown    atomic.Pointer[tls.Certificate]
 	mux      *http.ServeMux
 	proxy    *httputil.ReverseProxy
 	lookup   Lookup
@@ -77,6 +82,12 @@ func New(c Config) *Door {
 		pages:  func() []string { return nil },
 		live:   healthy, ready: healthy, wait: restartWait,
 	}
+	if c.TLS {
+		d.tls = &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return d.shown.Load(), nil },
+		}
+	}
 	d.stopping, d.stop = context.WithCancel(context.Background())
 	d.proxy = d.newProxy()
 	d.mux.HandleFunc("GET /{$}", d.serveIndex)
@@ -104,6 +115,10 @@ func (d *Door) Pages(names func() []string) { d.pages = names }
 // reasons otherwise. Reasons on /healthz are shown only to whom the guard lets
 // in.
 func (d *Door) Health(live, ready func(context.Context) error) { d.live, d.ready = live, ready }
+
+// SetCertificate sets what the door shows, with its chain and private key, from
+// the next handshake on. It may be called at any time.
+func (d *Door) SetCertificate(c tls.Certificate) { d.shown.Store(&c) }
 
 // Listen binds the address, so that Addr is known and a taken port is noticed
 // before anything else starts. Run calls it if nobody has.
@@ -141,7 +156,7 @@ func (d *Door) Run(ctx context.Context) error {
 	defer cancel()
 	srv := newServer(d, base, d.log)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(d.listener) }()
+	go func() { served <- d.serve(srv) }()
 
 	var err error
 	select {
@@ -156,6 +171,14 @@ func (d *Door) Run(ctx context.Context) error {
 		<-served
 	}
 	return err
+}
+
+func (d *Door) serve(srv *http.Server) error {
+	if d.tls == nil {
+		return srv.Serve(d.listener)
+	}
+	srv.TLSConfig = d.tls
+	return srv.ServeTLS(d.listener, "", "")
 }
 
 // newServer returns a server with the limits that every listener of the
