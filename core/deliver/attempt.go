@@ -10,18 +10,32 @@ import (
 	"parley.im/bus/event"
 )
 
-// attempt makes one try to deliver. An earlier try whose outcome is not known
-// is looked for first.
+// attempt makes one try to deliver. What takes long before, such as files from
+// elsewhere, takes none of its time.
 func (s *Stage) attempt(ctx context.Context, l *lane, it item, able Abilities) (event.Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Policy.Timeout)
-	defer cancel()
-	d, losses, err := s.mapped(ctx, it, able)
+	d, losses, err := s.prepared(ctx, it, able)
 	if errors.Is(err, errNotTold) {
 		return event.Receipt{State: event.Accepted, Losses: losses}, nil
 	}
 	if err != nil {
 		return event.Receipt{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.Policy.Timeout)
+	defer cancel()
+	r, err := s.try(ctx, l, it, able, d)
+	r.Losses = append(losses, r.Losses...)
+	return r, err
+}
+
+// prepared is mapped within the time of one attempt.
+func (s *Stage) prepared(ctx context.Context, it item, able Abilities) (d event.Delivery, losses []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Policy.Timeout)
+	defer cancel()
+	return s.mapped(ctx, it, able)
+}
+
+// try delivers d. An earlier try whose outcome is not known is looked for first.
+func (s *Stage) try(ctx context.Context, l *lane, it item, able Abilities, d event.Delivery) (event.Receipt, error) {
 	if err := s.mark.cover(ctx, it.seq); err != nil {
 		return event.Receipt{}, ours("write the attempt mark", err)
 	}
@@ -45,7 +59,6 @@ func (s *Stage) attempt(ctx context.Context, l *lane, it item, able Abilities) (
 		l.note(err)
 		return event.Receipt{}, err
 	}
-	r.Losses = append(losses, r.Losses...)
 	return r, s.anchor(ctx, d, r)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/mapping"
@@ -74,18 +75,32 @@ func (s *Stage) name(ctx context.Context, it item, d *event.Delivery) error {
 // maxFetched is how many files elsewhere are fetched for a message.
 const maxFetched = 10
 
-// fetched gets the files elsewhere that a message names. What can't be had is
-// no reason not to deliver: the reader is told where it is.
+// fetched gets the files elsewhere that a message names, all at once and for so
+// long only. What can't be had is no reason not to deliver: the reader is told
+// where it is.
 func (s *Stage) fetched(ctx context.Context, o event.Outbound, list []mapping.Reference) map[string]event.Content {
 	if s.Fetch == nil || len(list) == 0 {
 		return nil
 	}
-	got := map[string]event.Content{}
+	ctx, cancel := context.WithTimeout(ctx, s.Policy.Fetch)
+	defer cancel()
+	var (
+		all sync.WaitGroup
+		mu  sync.Mutex
+		got = map[string]event.Content{}
+	)
 	for _, r := range list[:min(len(list), maxFetched)] {
-		if c, err := s.Fetch(ctx, o, r.URL); err == nil {
+		all.Go(func() {
+			c, err := s.Fetch(ctx, o, r.URL)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
 			got[r.URL] = c
-		}
+		})
 	}
+	all.Wait()
 	return got
 }
 

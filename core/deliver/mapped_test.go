@@ -3,8 +3,12 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/mapping"
@@ -84,7 +88,7 @@ func TestFilesElsewhere(t *testing.T) {
 		"as it came":     {mapping.Taker{}, nil, 0, 0, doc},
 	} {
 		asked := 0
-		s := &Stage{Config: Config{Fetch: func(_ context.Context, o event.Outbound, url string) (event.Content, error) {
+		s := &Stage{Config: Config{Policy: Policy{}.withDefaults(), Fetch: func(_ context.Context, o event.Outbound, url string) (event.Content, error) {
 			if asked++; url != "https://f.example/1" || o.ID != "o1" {
 				t.Errorf("%s: %s for %s", name, url, o.ID)
 			}
@@ -101,5 +105,58 @@ func TestFilesElsewhere(t *testing.T) {
 		if len(d.Files) == 1 && (d.Files[0].Name != "a.txt" || d.Files[0].Ref != "media.1") {
 			t.Errorf("%s: %+v", name, d.Files[0])
 		}
+	}
+}
+
+// Servers that don't answer are all asked at the same time, for so long only,
+// and the delivery begins with all its time before it.
+func TestDeadFileServersHoldUpNoDelivery(t *testing.T) {
+	const n = maxFetched
+	body := ""
+	for i := range n {
+		body += fmt.Sprintf("--b\r\nContent-Type: application/vnd.gsma.rcs-ft-http+xml\r\n\r\n"+
+			`<file><file-info type="file"><file-size>3</file-size><content-type>text/plain</content-type><data url="https://f.example/%d"/></file-info></file>`+"\r\n", i)
+	}
+	var (
+		asking sync.WaitGroup
+		mu     sync.Mutex
+		last   time.Time // when the last was given up
+	)
+	asking.Add(n)
+	seen := make(chan event.Delivery, 1)
+	f := newFar(nil)
+	b := newBench(t, f, func(b *bench) {
+		b.policy.Fetch = time.Millisecond
+		b.able.Types, b.able.MaxFile = []string{"text/plain"}, 10
+		b.fetch = func(ctx context.Context, _ event.Outbound, _ string) (event.Content, error) {
+			asking.Done()
+			asking.Wait()
+			<-ctx.Done()
+			mu.Lock()
+			defer mu.Unlock()
+			last = time.Now()
+			return event.Content{}, ctx.Err()
+		}
+		f.watch = func(ctx context.Context, d event.Delivery) {
+			until, _ := ctx.Deadline()
+			mu.Lock()
+			defer mu.Unlock()
+			if ctx.Err() != nil || until.Before(last.Add(b.stage.Policy.Timeout)) {
+				t.Errorf("it was fetched until %s, and is delivered until %s", last, until)
+			}
+			seen <- d
+		}
+	})
+	b.message("m", "c", "room", func(o *event.Outbound) {
+		o.Content = event.Content{MediaType: "multipart/mixed; boundary=b", Data: []byte(body + "--b--\r\n")}
+	})
+	d := <-seen
+	for i := range n {
+		if url := fmt.Sprint("https://f.example/", i); !strings.Contains(string(d.Data), url) {
+			t.Errorf("%s is not in %q", url, d.Data)
+		}
+	}
+	if len(d.Files) > 0 {
+		t.Errorf("files %v", d.Files)
 	}
 }

@@ -49,6 +49,7 @@ type Policy struct {
 	BackoffMax  time.Duration // longest wait; 5 min
 	Attempts    int           // of a message whose trouble is its own; 8
 	Timeout     time.Duration // of one attempt; 90 s
+	Fetch       time.Duration // for the files elsewhere that a message names, before an attempt; 35 s
 	Expiry      time.Duration // any message fails after this long; 7 days
 	MarkStep    uint64        // sequences that an attempt mark is written ahead; 1000
 	StatusRetry time.Duration // between two tries to store an outcome; 500 ms
@@ -66,6 +67,7 @@ func (p Policy) withDefaults() Policy {
 	def(&p.BackoffMin, time.Second)
 	def(&p.BackoffMax, 5*time.Minute)
 	def(&p.Timeout, 90*time.Second)
+	def(&p.Fetch, 35*time.Second)
 	def(&p.Expiry, 7*24*time.Hour)
 	def(&p.StatusRetry, 500*time.Millisecond)
 	def(&p.Grace, 3*time.Second)
@@ -106,7 +108,7 @@ type Config struct {
 	// which has a place in the log, can be fetched for a while; "" for nowhere.
 	Links func(o event.Outbound, seq uint64) string
 	// Fetch, if given, gets a file elsewhere that a message names, or says why
-	// not.
+	// not. It is called from several goroutines, and returns when ctx ends.
 	Fetch func(ctx context.Context, o event.Outbound, url string) (event.Content, error)
 	// Trace, if given, is told of each attempt, and by what it returns of its
 	// end.

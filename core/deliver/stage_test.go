@@ -24,6 +24,7 @@ type far struct {
 	tries   map[string]int
 	answer  func(d event.Delivery, try int) error // nil: delivered
 	find    func(d event.Delivery) (bool, error)
+	watch   func(ctx context.Context, d event.Delivery)
 	changed chan struct{}
 }
 
@@ -31,7 +32,10 @@ func newFar(answer func(d event.Delivery, try int) error) *far {
 	return &far{tries: map[string]int{}, answer: answer, changed: make(chan struct{})}
 }
 
-func (f *far) Deliver(_ context.Context, d event.Delivery) (event.Receipt, error) {
+func (f *far) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
+	if f.watch != nil {
+		f.watch(ctx, d)
+	}
 	f.mu.Lock()
 	f.tries[d.ID]++
 	try := f.tries[d.ID]
@@ -112,6 +116,7 @@ type bench struct {
 	policy Policy
 	able   Abilities
 	memory Anchors
+	fetch  func(ctx context.Context, o event.Outbound, url string) (event.Content, error)
 	seen   *statuses
 	stage  *Stage
 	stop   func()
@@ -149,6 +154,7 @@ func (b *bench) make() {
 	b.stage = New(Config{
 		Connector: "far", Bus: b.bus, Sink: b.far, Abilities: func() Abilities { return b.able }, Anchors: b.memory,
 		Token: func(a event.Address) string { return "t" + fmt.Sprintf("%x", string(a)) }, Policy: b.policy,
+		Fetch: b.fetch,
 	})
 }
 
@@ -577,6 +583,27 @@ func TestAnInterruptedDeliveryIsLookedForFirst(t *testing.T) {
 				t.Errorf("%d deliveries, want %d", f.tries["m"], tc.tries)
 			}
 		})
+	}
+}
+
+// What a message loses at its target is told also when an interrupted delivery
+// turns out to have arrived.
+func TestLossesAreToldOfWhatHadArrived(t *testing.T) {
+	f := newFar(func(d event.Delivery, _ int) error {
+		if d.ID == "m" {
+			return errLostAnswer
+		}
+		return nil
+	})
+	b := newBench(t, f, func(b *bench) { b.able.Types = []string{"text/plain"} })
+	for _, id := range []string{"m", "n"} {
+		b.message(id, "c", "room", func(o *event.Outbound) {
+			o.Content = event.Content{MediaType: "multipart/mixed; boundary=b", Data: []byte("--b\r\n\r\nlook\r\n--b\r\nContent-Type: application/zip\r\n\r\nPK\r\n--b--\r\n")}
+		})
+	}
+	found, sent := b.seen.about(t, "m", event.Delivered).Losses, b.seen.about(t, "n", event.Delivered).Losses
+	if len(sent) == 0 || !slices.Equal(found, sent) {
+		t.Errorf("found: %q, sent: %q", found, sent)
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 
 // Limits of one fetch.
 const (
-	patience  = 30 * time.Second // in all
+	patience  = 30 * time.Second // with a server, and for a turn to ask it
 	redirects = 3
 	headers   = 64 << 10 // bytes
 	atOnce    = 8        // fetches
@@ -79,9 +79,7 @@ func (f *Fetcher) Fetch(ctx context.Context, raw string) (event.Content, error) 
 	v, first := f.visits.enter(raw, time.Now())
 	if first {
 		go func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // others may wait for it
-			defer cancel()
-			c, err := f.get(ctx, u, list)
+			c, err := f.get(context.WithoutCancel(ctx), u, list) // others may wait for it
 			defer f.visits.end(v, c, err, time.Now())
 			if err == nil { // no event refers to it, by which it could be erased
 				f.kept.Add(c.Size)
@@ -97,17 +95,26 @@ func (f *Fetcher) Fetch(ctx context.Context, raw string) (event.Content, error) 
 	}
 }
 
+// errOurs marks trouble that says nothing about the server.
+var errOurs = errors.New("not the server's fault")
+
+func ours(err error) error { return fmt.Errorf("%w: %w", errOurs, err) }
+
 // get asks for a file when it is its turn.
 func (f *Fetcher) get(ctx context.Context, u *url.URL, list sources) (event.Content, error) {
+	turn := time.NewTimer(patience)
+	defer turn.Stop()
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
-	case <-ctx.Done():
-		return event.Content{}, ctx.Err()
+	case <-turn.C:
+		return event.Content{}, ours(errors.New("others took so long that its turn did not come"))
 	}
 	if f.kept.Load() >= maxKept*f.Max() {
-		return event.Content{}, errors.New("too much was fetched in the last hour")
+		return event.Content{}, ours(errors.New("too much was fetched in the last hour"))
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return event.Content{}, errors.New("its URL can't be asked for")
@@ -165,7 +172,8 @@ func (f *Fetcher) keep(ctx context.Context, res *http.Response) (event.Content, 
 	case res.ContentLength > most:
 		return event.Content{}, tooLarge(most)
 	}
-	body := bufio.NewReaderSize(&limited{res.Body, most}, sniffed)
+	theirs := &limited{Reader: res.Body, left: most}
+	body := bufio.NewReaderSize(theirs, sniffed)
 	head, err := body.Peek(sniffed)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return event.Content{}, err
@@ -174,7 +182,11 @@ func (f *Fetcher) keep(ctx context.Context, res *http.Response) (event.Content, 
 	if stated == "" {
 		stated = "application/octet-stream"
 	}
-	return f.Store(ctx, mapping.FileType(stated, head), body)
+	c, err := f.Store(ctx, mapping.FileType(stated, head), body)
+	if err != nil && theirs.err == nil {
+		err = ours(err)
+	}
+	return c, err
 }
 
 func tooLarge(most int64) error { return fmt.Errorf("it is larger than files.max, %d bytes", most) }
@@ -183,12 +195,16 @@ func tooLarge(most int64) error { return fmt.Errorf("it is larger than files.max
 type limited struct {
 	io.Reader
 	left int64
+	err  error // that reading ended with, but for its end
 }
 
 func (l *limited) Read(p []byte) (n int, err error) {
 	n, err = l.Reader.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, errors.New("it is larger than files.max")
+		n, err = 0, errors.New("it is larger than files.max")
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		l.err = err
 	}
 	return n, err
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley.im/bus/event"
@@ -100,6 +101,67 @@ func TestAFileIsFetchedOnce(t *testing.T) {
 	}
 	if _, first := f.visits.enter(s.URL+"/x", x.until.Add(time.Second)); !first {
 		t.Error("a failure is never forgotten")
+	}
+}
+
+// What went wrong here is no reason not to ask a server again: a turn that did
+// not come while others took long, or a store that took nothing.
+func TestOurTroubleIsNotTheServers(t *testing.T) {
+	var asked atomic.Int32
+	f, kept, s := newFetcher(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1); r.URL.Path == "/cut" {
+			w.Header().Set("Content-Length", "500")
+		}
+		fmt.Fprint(w, "x")
+	}), "127.0.0.0/8")
+	store := f.Store
+	f.Store = func(ctx context.Context, kind string, r io.Reader) (event.Content, error) {
+		if _, err := io.ReadAll(r); err != nil {
+			return event.Content{}, err
+		}
+		return event.Content{}, errors.New("the disk is full")
+	}
+	for path, again := range map[string]bool{"/whole": true, "/cut": false} {
+		asked.Store(0)
+		for range 2 {
+			if _, err := f.Fetch(t.Context(), s.URL+path); err == nil {
+				t.Error("it was fetched")
+			}
+		}
+		if n := asked.Load(); (n == 2) != again {
+			t.Errorf("%s: asked %d times", path, n)
+		}
+	}
+	f.Store = store
+	synctest.Test(t, func(t *testing.T) {
+		f.slots = make(chan struct{}, 1)
+		f.slots <- struct{}{} // another fetch, which takes long
+		if _, err := f.Fetch(t.Context(), s.URL+"/turn"); !errors.Is(err, errOurs) {
+			t.Errorf("its turn did not come: %v", err)
+		}
+	})
+	f.slots = make(chan struct{}, 1)
+	if _, err := f.Fetch(t.Context(), s.URL+"/turn"); err != nil || len(kept.kept) != 1 {
+		t.Errorf("when its turn comes: %v", err)
+	}
+}
+
+// Who does not wait any more takes nothing from the others who wait.
+func TestWhoGoesEndsNoFetch(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	f, _, s := newFetcher(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+		fmt.Fprint(w, "x")
+	}), "127.0.0.0/8")
+	ctx, leave := context.WithCancel(t.Context())
+	go func() { <-arrived; leave() }()
+	if _, err := f.Fetch(ctx, s.URL); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(release)
+	if _, err := f.Fetch(t.Context(), s.URL); err != nil {
+		t.Errorf("the server's answer was not waited for: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -58,11 +59,15 @@ func (v *visits) forget(now time.Time) {
 	}
 }
 
+// end says what a visit brought. Trouble of our own is not remembered.
 func (v *visits) end(x *visit, c event.Content, err error, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	x.content, x.err, x.until = c, err, now.Add(fetchedFor)
-	if err != nil {
+	switch {
+	case errors.Is(err, errOurs):
+		x.until = now
+	case err != nil:
 		x.until = now.Add(failedFor)
 	}
 	close(x.done)
