@@ -5,9 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 
 	"maunium.net/go/mautrix/id"
@@ -73,6 +70,9 @@ func (c *connector) concerned(ctx context.Context, h happening, about concern) e
 	}
 	in.Content = plainContent(about.key)
 	if about.kind == event.KindEdit {
+		if ok, err := c.mayEdit(ctx, h, about.about, insider); !ok {
+			return err
+		}
 		if err := c.fill(ctx, h, about.message, insider, &in); err != nil {
 			return err
 		}
@@ -80,9 +80,9 @@ func (c *connector) concerned(ctx context.Context, h happening, about concern) e
 			return nil
 		}
 	}
-	in.Thread = anchor(h.Room, c.rootOf(ctx, insider, h.Room, about.about))
+	in.Thread = anchor(h.Room, "") // which one, the host knows by the message
 	if place == "" {
-		in.Recipient, in.Thread = c.correspondent(ctx, h.Room, insider), anchor(h.Room, "")
+		in.Recipient = c.correspondent(ctx, h.Room, insider)
 	}
 	_, err = c.host.Put(ctx, in)
 	if errors.Is(err, sdk.ErrRefused) {
@@ -92,91 +92,16 @@ func (c *connector) concerned(ctx context.Context, h happening, about concern) e
 	return err
 }
 
-// rootOf returns the root of the thread that an event stands in or begins for
-// us, "" for none.
-func (c *connector) rootOf(ctx context.Context, as id.UserID, at id.RoomID, message id.EventID) id.EventID {
-	var out happening
-	if c.api.call(ctx, as, http.MethodGet, []any{"v3", "rooms", at, "event", message}, nil, nil, &out) != nil {
-		return ""
-	}
-	m, _ := readMessage(out.Content)
-	if root := m.Relates.root(); root != "" || !c.names.owns(out.Sender) {
-		return root
-	}
-	return message
-}
-
-// deliverAbout edits, withdraws or reacts to a message that stands in a room.
-func (c *connector) deliverAbout(ctx context.Context, d event.Delivery) (event.Receipt, error) {
-	t, err := readAddress(d.Target)
+// mayEdit tells whether an edit is by who wrote the message, as far as that can
+// be told. Homeservers take edits of any message from anybody: it is for clients
+// to look (Matrix specification, client API, "Validity of replacement events").
+func (c *connector) mayEdit(ctx context.Context, h happening, about id.EventID, insider id.UserID) (bool, error) {
+	old, err := c.fetch(ctx, insider, h.Room, about)
 	if err != nil {
-		return event.Receipt{}, event.Permanent(err)
+		return h.goesWithout(err), err
 	}
-	at, _ := readAnchor(d.Anchor)
-	if t.kind != aUser {
-		if at, err = c.roomOf(ctx, t); err != nil {
-			return event.Receipt{}, unsent("find the room "+t.id, err)
-		}
+	if old.Sender != h.Sender {
+		c.log.Info("an edit of somebody else's message was passed over", "message", h.ID, "sender", h.Sender, "author", old.Sender)
 	}
-	if at == "" || d.InReplyTo == "" {
-		return event.Receipt{}, event.Permanent(fmt.Errorf("%s of %q: there is no such message", d.Kind, d.InReplyTo))
-	}
-	m := post{txn: "parley-" + d.ID}
-	about := id.EventID(d.InReplyTo)
-	switch d.Kind {
-	case event.KindEdit:
-		if m, err = c.compose(ctx, d); err != nil {
-			return event.Receipt{}, err
-		}
-		m.replace(about)
-	case event.KindReact:
-		key, _, err := text(ctx, c.host.Media(), d.Content)
-		if err != nil {
-			return event.Receipt{}, err
-		}
-		m.kind = "m.reaction"
-		m.content = map[string]any{"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": about, "key": short(clean(key, false), maxKey)}}
-	}
-	if m.as, err = c.ghosts.ensure(ctx, d.From, d.FromName); err != nil {
-		return event.Receipt{}, err
-	}
-	if d.Kind == event.KindRedact {
-		return c.redact(ctx, d, m, at, about)
-	}
-	evs, err := c.send(ctx, m, at, t.via)
-	if err != nil {
-		return event.Receipt{}, sending(err)
-	}
-	return event.Receipt{State: event.Delivered, RemoteIDs: []string{string(evs[0])}}, nil
-}
-
-// replace makes m the new form of an earlier message, with the form that older
-// clients show.
-func (m *post) replace(about id.EventID) {
-	now := map[string]any{}
-	for _, k := range []string{"msgtype", "body", "format", "formatted_body", "m.mentions"} {
-		if v, ok := m.content[k]; ok {
-			now[k] = v
-		}
-	}
-	m.content["m.new_content"] = now
-	m.content["m.relates_to"] = map[string]any{"rel_type": "m.replace", "event_id": about}
-	m.content["body"] = fmt.Sprintf("* %v", m.content["body"])
-	delete(m.content, "format")
-	delete(m.content, "formatted_body")
-}
-
-func (c *connector) redact(ctx context.Context, d event.Delivery, m post, at id.RoomID, about id.EventID) (event.Receipt, error) {
-	if err := c.rooms.enter(ctx, m.as, at, nil); err != nil {
-		return event.Receipt{}, unsent("join the room as "+string(m.as), err)
-	}
-	var out struct {
-		Event id.EventID `json:"event_id"`
-	}
-	err := c.api.call(ctx, m.as, http.MethodPut, []any{"v3", "rooms", at, "redact", about, m.txn}, url.Values{}, map[string]any{}, &out)
-	if err != nil {
-		return event.Receipt{}, sending(err)
-	}
-	c.log.Debug("withdrawn", "message", d.ID, "event", about)
-	return event.Receipt{State: event.Delivered, RemoteIDs: []string{string(out.Event)}}, nil
+	return old.Sender == h.Sender, nil
 }

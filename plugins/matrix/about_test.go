@@ -1,6 +1,8 @@
 package matrix
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,5 +82,149 @@ func TestWhatConcernsAnEarlierMessageGoesOut(t *testing.T) {
 	}
 	if reactions != 1 || withdrawn != 1 {
 		t.Errorf("%d reactions, %d withdrawn", reactions, withdrawn)
+	}
+}
+
+// Everybody may send an edit of anything; only who wrote a message edits it.
+func TestAnEditOfSomebodyElsesMessageIsPassedOver(t *testing.T) {
+	hs := newHomeserver(t)
+	bob, carol := hs.Human("bob", ""), hs.Human("carol", "")
+	room := bob.Create(matrixtest.Room{Alias: "ops", Public: true})
+	carol.Join(room)
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/ops:hs.org")
+	bridged := b.deliver(to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "from outside")).RemoteIDs[0]
+	his := bob.Say(room, "from Bob")
+	b.settled()
+	for _, tc := range []struct {
+		name  string
+		who   *matrixtest.Human
+		about string
+		want  int
+	}{
+		{"of what was said outside", bob, bridged, 0},
+		{"of what somebody else said", carol, his, 0},
+		{"of what cannot be looked at", carol, "$none", 1},
+		{"of one's own", bob, his, 1},
+	} {
+		n := len(b.Inbounds())
+		edit(tc.who, room, tc.about, "changed")
+		b.settled()
+		if got := len(b.Inbounds()) - n; got != tc.want {
+			t.Errorf("%s: %d came in; want %d", tc.name, got, tc.want)
+		}
+	}
+	if n := b.host.log.count("passed over"); n != 2 {
+		t.Errorf("the log says so %d times", n)
+	}
+}
+
+func edit(who *matrixtest.Human, room, about, text string) {
+	who.Send(room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "* " + text, "m.new_content": map[string]any{"msgtype": "m.text", "body": text},
+		"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": about},
+	})
+}
+
+// A deleted message does not say any more in which thread it stood: the host
+// knows by the message.
+func TestWhatConcernsAMessageAtADeskNamesNoThread(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	room := bob.Create(matrixtest.Room{Alias: "desk", Public: true})
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/desk:hs.org")
+	root := b.deliver(to("matrix:r/desk:hs.org", event.ModeDesk, "d1", "help")).RemoteIDs[0]
+	his := bob.Answer(room, root, "how?")
+	hs.FailAt("/event/", 1, 500, "M_UNKNOWN") // it is asked again
+	edit(bob, room, his, "how so?")
+	bob.Send(room, "m.reaction", map[string]any{"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": root, "key": "👍"}})
+	bob.Send(room, "m.room.redaction", map[string]any{"redacts": his})
+	b.settled()
+	var got []string
+	for _, in := range b.Inbounds()[1:] {
+		got = append(got, string(in.Kind)+" "+in.InReplyTo)
+		if in.Thread != room || in.Recipient != "matrix:r/desk:hs.org" {
+			t.Errorf("%s in %q to %q", in.Kind, in.Thread, in.Recipient)
+		}
+	}
+	if want := []string{"edit " + his, "react " + root, "redact " + his}; !slices.Equal(got, want) {
+		t.Errorf("came in %q; want %q", got, want)
+	}
+}
+
+// Who answers without a thread is not told that it goes nowhere because the
+// homeserver has failed once.
+func TestAnAnswerWaitsUntilItsThreadCanBeTold(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	room := bob.Create(matrixtest.Room{Alias: "desk", Public: true})
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/desk:hs.org")
+	root := b.deliver(to("matrix:r/desk:hs.org", event.ModeDesk, "d1", "help")).RemoteIDs[0]
+	hs.FailAt("/event/", 1, 500, "M_UNKNOWN")
+	bob.Send(room, "m.room.message", map[string]any{"msgtype": "m.text", "body": "how?", "m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": root}}})
+	b.settled()
+	if in := b.Inbounds(); len(in) != 1 || in[0].Thread != room+"/"+root {
+		t.Errorf("came in: %+v", in)
+	}
+}
+
+func TestAnEditChangesTheWordsOnly(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	for i, tc := range []struct{ words, want string }{{"ho", "ho"}, {"", "[file not passed on: a.png]"}} {
+		d := to("matrix:r/ops:hs.org", event.ModeRoom, fmt.Sprint("d", i), tc.words)
+		d.Kind, d.InReplyTo, d.Files = event.KindEdit, "$first", []event.File{file("a.png", "image/png", "a")}
+		r := b.deliver(d)
+		msgs := hs.Messages(room)
+		now, _ := msgs[len(msgs)-1].Content["m.new_content"].(map[string]any)
+		if len(msgs) != i+1 || now["body"] != tc.want || now["msgtype"] != "m.text" || len(r.RemoteIDs) != 1 || !slices.Equal(r.Losses, []string{string(notEdited)}) {
+			t.Errorf("%q: %v, %+v", tc.words, now, r)
+		}
+	}
+}
+
+// X09: an edit says everything twice, and has room for it once.
+func TestALargeTextCanBeEdited(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	for i, tc := range []struct {
+		name, text    string
+		outer, format bool
+	}{
+		{"small", strings.Repeat("x", 1000), true, true},
+		{"half of what fits", strings.Repeat("x", 25_000), false, true},
+		{"all that fits", strings.Repeat("x", maxText), false, false},
+	} {
+		d := to("matrix:r/ops:hs.org", event.ModeRoom, fmt.Sprint("d", i), tc.text)
+		d.Kind, d.InReplyTo, d.MediaType = event.KindEdit, "$first", "text/vnd.matrix.html"
+		b.deliver(d)
+		msgs := hs.Messages(room)
+		c := msgs[len(msgs)-1].Content
+		now, _ := c["m.new_content"].(map[string]any)
+		_, formatted := now["formatted_body"]
+		if len(msgs) != i+1 || now["body"] != tc.text || (c["body"] == "* "+tc.text) != tc.outer || formatted != tc.format {
+			t.Errorf("%s: body of %d bytes, new body of %d, formatted %v", tc.name, len(c["body"].(string)), len(now["body"].(string)), formatted)
+		}
+	}
+}
+
+func TestADeletionTakesTheFilesToo(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "look")
+	d.Files = []event.File{file("a.png", "image/png", "a"), file("b.png", "image/png", "b")}
+	ids := b.deliver(d).RemoteIDs
+	redact := to("matrix:r/ops:hs.org", event.ModeRoom, "d2", "")
+	redact.Kind, redact.InReplyTo, redact.RemoteIDs = event.KindRedact, ids[0], ids
+	r := b.deliver(redact)
+	if again := b.deliver(redact); !slices.Equal(r.RemoteIDs, again.RemoteIDs) || len(r.RemoteIDs) != 3 {
+		t.Errorf("the receipts are %+v and %+v", r, again)
+	}
+	for _, m := range hs.Messages(room) {
+		if len(m.Content) > 0 {
+			t.Errorf("still there: %v", m.Content)
+		}
 	}
 }

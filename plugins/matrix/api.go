@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -53,20 +54,25 @@ func (a *api) close() { a.http.CloseIdleConnections() }
 // call makes one request of the client API in the name of a user; without one
 // it is the bot's. in may be nil, and out too. The error is a *failure.
 func (a *api) call(ctx context.Context, as id.UserID, method string, path []any, query url.Values, in, out any) error {
+	_, err := a.do(ctx, as, mautrix.ClientURLPath(path), query, mautrix.FullRequest{Method: method, RequestJSON: in, ResponseJSON: out})
+	return err
+}
+
+// do makes any request. The error is a *failure.
+func (a *api) do(ctx context.Context, as id.UserID, path mautrix.PrefixableURLPath, query url.Values, r mautrix.FullRequest) (*http.Response, error) {
 	cli := a.base
 	cli.UserID, cli.SetAppServiceUserID = as, as != ""
-	address := cli.BuildURLWithFullQuery(mautrix.ClientURLPath(path), func(q url.Values) {
-		for k, v := range query {
-			q[k] = v
-		}
-	})
+	r.URL = cli.BuildURLWithFullQuery(path, func(q url.Values) { maps.Copy(q, query) })
 	var wrote atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	_, res, err := cli.MakeFullRequestWithResp(ctx, mautrix.FullRequest{Method: method, URL: address, RequestJSON: in, ResponseJSON: out})
+	_, res, err := cli.MakeFullRequestWithResp(ctx, r)
 	if err == nil {
-		return nil
+		return res, nil
 	}
-	return newFailure(err, res, wrote.Load())
+	if res != nil {
+		res.Body.Close()
+	}
+	return nil, newFailure(err, res, wrote.Load())
 }
 
 // failure is why a request did not do what it should.
@@ -130,13 +136,13 @@ func is(err error, codes ...string) bool {
 // away tells that the failure is about the homeserver, not about what was
 // asked: it can't be reached, is broken as a whole, or refuses the token.
 func (f *failure) away() bool {
-	switch {
-	case f.status == 0:
-		return !f.written
-	case f.code == "M_UNKNOWN_TOKEN", f.code == "M_MISSING_TOKEN":
-		return true
-	}
-	return f.status >= 500 && f.code == "" // a proxy in front of it
+	return f.unreachable() || f.status >= 500 && f.code == "" // a proxy in front of it
+}
+
+// unreachable tells that nothing can be asked of the homeserver: nobody listens
+// there, or it refuses the token. What it answers may be about one request.
+func (f *failure) unreachable() bool {
+	return f.status == 0 && !f.written || f.code == "M_UNKNOWN_TOKEN" || f.code == "M_MISSING_TOKEN"
 }
 
 // unsent is what the host is told when a step before the message itself

@@ -34,7 +34,9 @@ import (
 
 // New returns the connector, to be given to sdk.Serve. Nothing runs before
 // Open.
-func New() sdk.Connector { return &connector{askAgain: askWhenAway} }
+func New() sdk.Connector {
+	return &connector{askAgain: askWhenAway, fetchFor: fetchPatience, uploadFor: uploadPatience}
+}
 
 type connector struct {
 	host         sdk.Host
@@ -49,7 +51,10 @@ type connector struct {
 	notices      *throttle
 	watch        *watch
 	askAgain     time.Duration // while the homeserver is away
-	opening      sync.Mutex    // held while a room of our own is made
+	fetchFor     time.Duration // at most for one file
+	uploadFor    time.Duration // at most for the files of one message
+	progress     progress
+	opening      sync.Mutex // held while a room of our own is made
 	stop         context.CancelFunc
 	running      sync.WaitGroup
 }

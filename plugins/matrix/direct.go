@@ -23,12 +23,12 @@ func (c *connector) toPerson(ctx context.Context, m post, d event.Delivery, pers
 		return event.Receipt{}, event.Permanent(fmt.Errorf("%s is the bridge's own user", person))
 	}
 	if at, root := readAnchor(d.Anchor); at != "" {
-		m.relate(root)
+		m.root = root
 		r, err := c.toRoom(ctx, m, d, person, at, root)
 		if !lost(err) {
 			return r, err
 		}
-		m.relate("")
+		m.root = ""
 	}
 	for n := range maxRooms {
 		at, err := c.directRoom(ctx, m.as, person, n)

@@ -67,8 +67,16 @@ func (l *logBuffer) awaitCount(t testing.TB, part string, n int) {
 // host is a host in memory with a door of its own.
 type host struct {
 	*sdktest.Backend
-	log  *logBuffer
-	door *httptest.Server
+	log   *logBuffer
+	door  *httptest.Server
+	media sdk.Media // instead of the Backend's
+}
+
+func (h *host) Media() sdk.Media {
+	if h.media != nil {
+		return h.media
+	}
+	return h.Backend.Media()
 }
 
 func (h *host) Log() *slog.Logger { return slog.New(slog.NewTextHandler(h.log, nil)) }
@@ -153,6 +161,16 @@ func (b *bridge) settled() {
 	if err := b.hs.Settled(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// asked returns how many requests of the connector had part in them.
+func (b *bridge) asked(part string) (n int) {
+	for _, q := range b.hs.Asked() {
+		if strings.Contains(q, part) {
+			n++
+		}
+	}
+	return n
 }
 
 // texts returns the texts of what came in.

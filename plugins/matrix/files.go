@@ -1,17 +1,15 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -25,40 +23,73 @@ import (
 // that takes less says so, and the file's name is told instead.
 const maxFile = 100 << 20
 
-// fetchPatience is how long the fetching of one file may take: meanwhile the
-// homeserver waits for the answer to its transaction.
-const fetchPatience = 40 * time.Second
+// How long files may take. The homeserver waits half a minute or longer for the
+// answer to a transaction, of which the fetching of a file is a part; the host
+// waits 90 s for a delivery, in which something must be said of each file.
+const (
+	fetchPatience  = 20 * time.Second
+	uploadPatience = time.Minute // of all files of a message
+)
 
-// notUploaded is what Deliver loses when the homeserver does not take a file.
-const notUploaded content.Loss = "file refused by the homeserver"
+// fileTries is how often a message with files is tried before it goes without
+// those that can't be uploaded.
+const fileTries = 3
 
-// attach adds the files of a delivery to a message, each an event of its own.
-// They are uploaded first: as long as that may go wrong nothing is said.
-func (c *connector) attach(ctx context.Context, m *post, d event.Delivery) (losses []string, err error) {
-	for i, f := range d.Files {
-		next := post{txn: m.txn + "-f" + strconv.Itoa(i+1), content: map[string]any{
-			"msgtype": "m.text", outboundKey: d.ID + "/f" + strconv.Itoa(i+1), "m.mentions": map[string]any{},
-		}}
-		uri, err := c.upload(ctx, f)
-		var refusal *failure
-		switch {
-		case err == nil:
-			next.content["msgtype"], next.content["body"], next.content["url"] = fileKind(f.MediaType), f.Name, uri
-			next.content["info"] = map[string]any{"mimetype": bareType(f.MediaType), "size": sizeOf(f)}
-		case errors.As(err, &refusal) && (refusal.status == http.StatusRequestEntityTooLarge || is(err, "M_TOO_LARGE", "M_FORBIDDEN")):
-			next.content["body"] = "[file not passed on: " + f.Name + ": " + clean(refusal.Error(), false) + "]"
-			losses = append(losses, string(notUploaded))
-		default:
-			return nil, unsent("upload a file", err)
-		}
-		if len(m.content) == 0 {
-			m.content = next.content
-			m.content[outboundKey] = d.ID
-			continue
-		}
-		m.rest = append(m.rest, next)
+// notUploaded is what Deliver loses when a file can't be uploaded, and
+// notEdited when an edit has files: it changes the words only.
+const (
+	notUploaded content.Loss = "file not taken by the homeserver"
+	notEdited   content.Loss = "files of an edit not passed on"
+)
+
+// An attachment is a file on its way into a room.
+type attachment struct {
+	event.File
+	message string    // Delivery.ID
+	last    bool      // it is tried the last time
+	until   time.Time // no longer
+	content map[string]any
+	lost    bool // its name is told instead
+}
+
+// notPassedOn stands for a file that is not shown.
+func notPassedOn(f event.File, why string) string {
+	return "[file not passed on: " + f.Name + why + "]"
+}
+
+// attached returns the content of the event that shows a file, or tells its
+// name where the file can't be had or uploaded. An error says what the host is
+// told: to try again.
+func (c *connector) attached(ctx context.Context, a *attachment) (map[string]any, error) {
+	if a.content != nil {
+		return a.content, nil
 	}
-	return losses, nil
+	uri, err := c.upload(ctx, a)
+	if err == nil {
+		a.content = map[string]any{
+			"msgtype": fileKind(a.MediaType), "body": a.Name, "url": uri, "m.mentions": map[string]any{},
+			"info": map[string]any{"mimetype": bareType(a.MediaType), "size": sizeOf(a.File)},
+		}
+		return a.content, nil
+	}
+	var f *failure
+	answered := errors.As(err, &f)
+	if answered && f.unreachable() {
+		return nil, &preparing{"upload a file", err}
+	}
+	if !event.IsPermanent(err) && !a.last {
+		// The cause ends here: it says nothing about the room.
+		_, after, _ := event.AsRetry(err)
+		return nil, event.Retry(event.ScopeMessage, after, errors.New(err.Error()))
+	}
+	c.log.Info("a file was not passed on", "message", a.message, "err", err)
+	why := ""
+	if answered && event.IsPermanent(err) {
+		why = ": " + clean(f.Error(), false)
+	}
+	a.lost = true
+	a.content = map[string]any{"msgtype": "m.text", "body": notPassedOn(a.File, why), "m.mentions": map[string]any{}}
+	return a.content, nil
 }
 
 // fileKind is the msgtype of a file (Matrix specification, client API,
@@ -83,55 +114,55 @@ func sizeOf(f event.File) int64 { return max(f.Size, int64(len(f.Data))) }
 
 // upload hands a file to the homeserver and returns its mxc URI. Matrix
 // specification, client API, "Content repository".
-func (c *connector) upload(ctx context.Context, f event.File) (string, error) {
-	body, err := c.host.Media().Open(ctx, f.Content)
+func (c *connector) upload(ctx context.Context, a *attachment) (string, error) {
+	ctx, cancel := context.WithDeadline(ctx, a.until)
+	defer cancel()
+	body, err := c.host.Media().Open(ctx, a.Content)
+	if isNotFound(err) {
+		return "", event.Permanent(errors.New("a file of the message is not kept any more"))
+	}
 	if err != nil {
-		return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("open a file: %w", err))
+		return "", fmt.Errorf("open a file: %w", err)
 	}
 	defer body.Close()
-	cli := c.api.base
-	cli.UserID, cli.SetAppServiceUserID = c.names.bot, true
-	address := cli.BuildURLWithFullQuery(mautrix.MediaURLPath{"v3", "upload"}, func(q url.Values) { q.Set("filename", f.Name) })
 	var out struct {
 		URI id.ContentURIString `json:"content_uri"`
 	}
-	var wrote atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	_, res, err := cli.MakeFullRequestWithResp(ctx, mautrix.FullRequest{
-		Method: http.MethodPost, URL: address, Headers: http.Header{"Content-Type": {bareType(f.MediaType)}},
-		RequestBody: body, RequestLength: sizeOf(f), ResponseJSON: &out,
+	_, err = c.api.do(ctx, c.names.bot, mautrix.MediaURLPath{"v3", "upload"}, url.Values{"filename": {a.Name}}, mautrix.FullRequest{
+		Method: http.MethodPost, Headers: http.Header{"Content-Type": {bareType(a.MediaType)}},
+		RequestBody: body, RequestLength: sizeOf(a.File), ResponseJSON: &out,
 	})
 	if err != nil {
-		return "", newFailure(err, res, wrote.Load())
+		return "", unsent("upload a file", err)
 	}
 	if _, err := out.URI.Parse(); err != nil {
-		return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("upload a file: %w", err))
+		return "", fmt.Errorf("upload a file: %w", err)
 	}
 	return string(out.URI), nil
 }
 
-// file fetches the file of a message and keeps it. What the homeserver does not
-// have, or is too large for the bridge, is a permanent error.
+// file fetches the file of a message and keeps it. The error is a *failure
+// unless it is the host that does not keep the file: for good when it is too
+// large.
 func (c *connector) file(ctx context.Context, as id.UserID, m message) (event.File, error) {
 	uri, err := id.ContentURIString(m.URL).Parse()
 	if err != nil || uri.IsEmpty() {
 		return event.File{}, event.Permanent(errors.New("no file that can be fetched"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
+	ctx, cancel := context.WithTimeout(ctx, c.fetchFor)
 	defer cancel()
-	body, err := c.download(ctx, as, "v1", uri)
+	body, err := c.download(ctx, as, mautrix.ClientURLPath{"v1", "media", "download", uri.Homeserver, uri.FileID})
 	if is(err, "M_UNRECOGNIZED") { // before version 1.11 of the specification
-		body, err = c.download(ctx, as, "", uri)
-	}
-	var f *failure
-	if errors.As(err, &f) && f.status >= 400 && f.status < 500 && f.status != http.StatusTooManyRequests && !f.away() {
-		return event.File{}, event.Permanent(err)
+		body, err = c.download(ctx, as, mautrix.MediaURLPath{"v3", "download", uri.Homeserver, uri.FileID})
 	}
 	if err != nil {
 		return event.File{}, err
 	}
 	defer body.Close()
 	kept, err := c.host.Media().Store(ctx, m.Info.Type, body)
+	if broken := cmp.Or(body.err, ctx.Err()); err != nil && broken != nil {
+		err = &failure{written: true, err: broken}
+	}
 	name := m.Body
 	if m.File != "" {
 		name = m.File
@@ -139,20 +170,25 @@ func (c *connector) file(ctx context.Context, as id.UserID, m message) (event.Fi
 	return event.File{Name: short(clean(name, false), maxName), Content: kept}, err
 }
 
-// download opens a file, by the endpoint that asks who fetches it, or the old
-// one.
-func (c *connector) download(ctx context.Context, as id.UserID, version string, uri id.ContentURI) (io.ReadCloser, error) {
-	cli := c.api.base
-	cli.UserID, cli.SetAppServiceUserID = as, true
-	var path mautrix.PrefixableURLPath = mautrix.MediaURLPath{"v3", "download", uri.Homeserver, uri.FileID}
-	if version != "" {
-		path = mautrix.ClientURLPath{"v1", "media", "download", uri.Homeserver, uri.FileID}
+// A fetched file remembers why it could not be read to its end.
+type fetched struct {
+	io.ReadCloser
+	err error
+}
+
+func (f *fetched) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
 	}
-	_, res, err := cli.MakeFullRequestWithResp(ctx, mautrix.FullRequest{
-		Method: http.MethodGet, URL: cli.BuildURLWithFullQuery(path, nil), DontReadResponse: true,
-	})
+	return n, err
+}
+
+// download opens a file.
+func (c *connector) download(ctx context.Context, as id.UserID, path mautrix.PrefixableURLPath) (*fetched, error) {
+	res, err := c.api.do(ctx, as, path, nil, mautrix.FullRequest{Method: http.MethodGet, DontReadResponse: true})
 	if err != nil {
-		return nil, newFailure(err, res, true)
+		return nil, err
 	}
-	return res.Body, nil
+	return &fetched{ReadCloser: res.Body}, nil
 }

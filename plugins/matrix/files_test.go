@@ -2,9 +2,12 @@ package matrix
 
 import (
 	"bytes"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/matrix/matrixtest"
@@ -42,8 +45,8 @@ func TestFilesFollowTheirMessageInItsThread(t *testing.T) {
 	if n := len(hs.Messages(room)); n != 3 {
 		t.Errorf("%d messages after a repetition", n)
 	}
-	if _, found, err := b.Find(t.Context(), d, d.Sent); !found || err != nil {
-		t.Errorf("found: %v, %v", found, err)
+	if got, found, err := b.Find(t.Context(), d, d.Sent); !found || err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("found: %v, %v, %+v; the receipt was %+v", found, err, got, r)
 	}
 	d.Files = append(d.Files, file("c.txt", "text/plain", "x"))
 	if _, found, err := b.Find(t.Context(), d, d.Sent); found || err != nil {
@@ -51,18 +54,25 @@ func TestFilesFollowTheirMessageInItsThread(t *testing.T) {
 	}
 }
 
-func TestAFileAloneIsTheMessage(t *testing.T) {
+func TestFilesAloneAreTheMessage(t *testing.T) {
 	hs := newHomeserver(t)
 	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
 	b := start(t, hs, sdktest.NewBackend())
-	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "")
-	d.Files = []event.File{file("a.ogg", "audio/ogg", "ogg")}
-	b.deliver(d)
-	if msgs := hs.Messages(room); len(msgs) != 1 || msgs[0].Content["msgtype"] != "m.audio" {
-		t.Errorf("%+v", msgs)
+	var want []string
+	for i, words := range []string{"", " \n"} {
+		d := to("matrix:r/ops:hs.org", event.ModeRoom, fmt.Sprint("d", i), words)
+		for n := range i + 1 {
+			d.Files = append(d.Files, file(fmt.Sprint(i, n, ".ogg"), "audio/ogg", "ogg"))
+			want = append(want, d.Files[n].Name)
+		}
+		r := b.deliver(d)
+		if got, found, err := b.Find(t.Context(), d, d.Sent); !found || err != nil || !reflect.DeepEqual(got, r) || len(r.RemoteIDs) != i+1 {
+			t.Errorf("%q: found: %v, %v, %+v; the receipt was %+v", words, found, err, got, r)
+		}
 	}
-	if _, found, err := b.Find(t.Context(), d, d.Sent); !found || err != nil {
-		t.Errorf("found: %v, %v", found, err)
+	msgs := hs.Messages(room)
+	if !slices.Equal(bodies(msgs), want) || msgs[0].Content["msgtype"] != "m.audio" {
+		t.Errorf("%+v", msgs)
 	}
 }
 
@@ -77,6 +87,88 @@ func TestAFileThatTheHomeserverRefusesIsNamed(t *testing.T) {
 	got := bodies(hs.Messages(room))
 	if len(got) != 3 || got[0] != "look" || !strings.Contains(got[1], "big.png") || got[2] != "s.png" || !slices.Equal(r.Losses, []string{string(notUploaded)}) {
 		t.Errorf("%q, %+v", got, r)
+	}
+}
+
+// K07: what goes wrong with a file neither holds up nor repeats what was said.
+func TestAFileThatCanNotBeUploadedDoesNotTakeItsTextAlong(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		fault func(*matrixtest.Server, *bridge)
+	}{
+		{"the homeserver fails", func(hs *matrixtest.Server, _ *bridge) { hs.FailAt("/upload", 9, 500, "M_UNKNOWN") }},
+		{"a proxy answers for it", func(hs *matrixtest.Server, _ *bridge) { hs.FailAt("/upload", 9, 504, "") }},
+		{"it is too fast", func(hs *matrixtest.Server, _ *bridge) { hs.FailAt("/upload", 9, 429, "M_LIMIT_EXCEEDED") }},
+		{"it takes too long", func(hs *matrixtest.Server, b *bridge) {
+			hs.StallAt("/upload")
+			b.uploadFor = 200 * time.Millisecond
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			hs := newHomeserver(t)
+			room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+			b := start(t, hs, sdktest.NewBackend())
+			tc.fault(hs, b)
+			d := to("matrix:r/ops:hs.org", event.ModeDesk, "d1", "look")
+			d.Files = []event.File{file("a.png", "image/png", "png")}
+			for d.Attempt = 1; d.Attempt < fileTries; d.Attempt++ {
+				_, err := b.Deliver(t.Context(), d)
+				if scope, _, ok := event.AsRetry(err); !ok || scope != event.ScopeMessage {
+					t.Fatalf("attempt %d: %v", d.Attempt, err)
+				}
+				if got := bodies(hs.Messages(room)); !slices.Equal(got, []string{"look"}) {
+					t.Fatalf("after attempt %d the room shows %q", d.Attempt, got)
+				}
+				hs.Forget()
+			}
+			r := b.deliver(d)
+			got := bodies(hs.Messages(room))
+			if !slices.Equal(got, []string{"look", "[file not passed on: a.png]"}) || len(r.RemoteIDs) != 2 || !slices.Equal(r.Losses, []string{string(notUploaded)}) {
+				t.Errorf("%q, %+v", got, r)
+			}
+		})
+	}
+}
+
+func TestAFileThatIsNotKeptAnyMoreIsNamed(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "look")
+	d.Files = []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Ref: "gone", Size: 5}}}
+	r := b.deliver(d)
+	if got := bodies(hs.Messages(room)); !slices.Equal(got, []string{"look", "[file not passed on: a.png]"}) || len(r.Losses) != 1 {
+		t.Errorf("%q, %+v", got, r)
+	}
+}
+
+// What an attempt has done the next one finds, also when the homeserver has
+// forgotten the transaction ids.
+func TestAnAttemptGoesOnWhereTheLastOneEnded(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "")
+	d.Files = []event.File{file("a.png", "image/png", "a"), file("b.png", "image/png", "b")}
+	hs.FailAt("filename=b.png", 1, 500, "M_UNKNOWN")
+	if _, err := b.Deliver(t.Context(), d); err == nil {
+		t.Fatal("delivered without a file")
+	}
+	hs.Forget()
+	d.Attempt = 2
+	r := b.deliver(d)
+	if got := bodies(hs.Messages(room)); !slices.Equal(got, []string{"a.png", "b.png"}) || len(r.RemoteIDs) != 2 || len(r.Losses) != 0 || b.asked("/upload") != 3 {
+		t.Errorf("%q after %d uploads, %+v", got, b.asked("/upload"), r)
+	}
+}
+
+func TestFilesWaitForAHomeserverThatIsAway(t *testing.T) {
+	hs := newHomeserver(t)
+	hs.URL = "http://127.0.0.1:1" // nobody listens there
+	b := open(t, hs, sdktest.NewBackend())
+	_, err := b.attached(t.Context(), &attachment{File: file("a.png", "image/png", "a"), last: true, until: time.Now().Add(time.Minute)})
+	if scope, _, ok := event.AsRetry(sending(err)); !ok || scope != event.ScopeConnector {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package matrix
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -38,6 +37,14 @@ func (c *connector) find(ctx context.Context, d event.Delivery) (event.Receipt, 
 	if err != nil || nobody != nil {
 		return event.Receipt{}, false, nil
 	}
+	words, _, err := text(ctx, c.host.Media(), d.Content)
+	if event.IsPermanent(err) {
+		return event.Receipt{}, false, nil
+	}
+	if err != nil {
+		return event.Receipt{}, false, err
+	}
+	parts := keys(d, words)
 	if t.kind != aUser {
 		at, err := c.roomOf(ctx, t)
 		if is(err, "M_NOT_FOUND") {
@@ -46,18 +53,18 @@ func (c *connector) find(ctx context.Context, d event.Delivery) (event.Receipt, 
 		if err != nil {
 			return event.Receipt{}, false, unsent("find the room "+t.id, err)
 		}
-		return c.findIn(ctx, d, ghost, at)
+		return c.findIn(ctx, d, parts, ghost, at)
 	}
 	if at, _ := readAnchor(d.Anchor); at != "" {
-		if r, found, err := c.findIn(ctx, d, ghost, at); found || err != nil {
+		if r, found, err := c.findIn(ctx, d, parts, ghost, at); found || err != nil {
 			return r, found, err
 		}
 	}
-	return c.findDirect(ctx, d, ghost, id.UserID(t.id))
+	return c.findDirect(ctx, d, parts, ghost, id.UserID(t.id))
 }
 
 // findDirect looks in the rooms that a ghost and a person have together.
-func (c *connector) findDirect(ctx context.Context, d event.Delivery, ghost, person id.UserID) (event.Receipt, bool, error) {
+func (c *connector) findDirect(ctx context.Context, d event.Delivery, parts []string, ghost, person id.UserID) (event.Receipt, bool, error) {
 	for n := range maxRooms {
 		_, alias := c.directAlias(ghost, person, n)
 		at, err := c.rooms.resolve(ctx, alias)
@@ -67,46 +74,60 @@ func (c *connector) findDirect(ctx context.Context, d event.Delivery, ghost, per
 		if err != nil {
 			return event.Receipt{}, false, unsent("find the room "+alias, err)
 		}
-		if r, found, err := c.findIn(ctx, d, ghost, at); found || err != nil {
+		if r, found, err := c.findIn(ctx, d, parts, ghost, at); found || err != nil {
 			return r, found, err
 		}
 	}
 	return event.Receipt{}, false, nil
 }
 
-// findIn looks in one room. Where the ghost may not look it has not spoken, or
-// can't speak any more.
-func (c *connector) findIn(ctx context.Context, d event.Delivery, ghost id.UserID, at id.RoomID) (event.Receipt, bool, error) {
+// findIn looks in one room for the parts of a message. It is there when the
+// last one is.
+func (c *connector) findIn(ctx context.Context, d event.Delivery, parts []string, ghost id.UserID, at id.RoomID) (event.Receipt, bool, error) {
+	there, err := c.standing(ctx, ghost, at, d.ID)
+	if err != nil {
+		return event.Receipt{}, false, unsent("look for the message", err)
+	}
+	last, found := there[parts[len(parts)-1]]
+	if !found {
+		return event.Receipt{}, false, nil
+	}
+	var evs []id.EventID
+	for _, key := range parts {
+		if ev := there[key].ID; ev != "" {
+			evs = append(evs, ev)
+		}
+	}
+	m, _ := readMessage(last.Content)
+	return receipt(d, at, m.Relates.root(), evs...), true, nil
+}
+
+// standing returns what is in a room of a delivery, by key. Where the ghost may
+// not look it has not spoken, or can't speak any more.
+func (c *connector) standing(ctx context.Context, ghost id.UserID, at id.RoomID, delivery string) (map[string]happening, error) {
 	filter, err := json.Marshal(map[string][]string{"types": {"m.room.message"}, "senders": {string(ghost)}})
 	if err != nil {
-		return event.Receipt{}, false, err
+		return nil, err
 	}
 	query := url.Values{"dir": {"b"}, "limit": {strconv.Itoa(lookBack)}, "filter": {string(filter)}}
-	last := d.ID // of the events that it becomes
-	if n := len(d.Files); n > 1 || n == 1 && len(d.Data) > 0 {
-		last += "/f" + strconv.Itoa(n)
-	}
 	var out struct {
 		Chunk []happening `json:"chunk"`
 	}
 	err = c.api.call(ctx, ghost, http.MethodGet, []any{"v3", "rooms", at, "messages"}, query, nil, &out)
-	if f := (*failure)(nil); errors.As(err, &f) && (f.code == "M_FORBIDDEN" || f.code == "M_NOT_FOUND") {
-		return event.Receipt{}, false, nil
+	if is(err, "M_FORBIDDEN", "M_NOT_FOUND") {
+		return nil, nil
 	}
-	if err != nil {
-		return event.Receipt{}, false, unsent("look for the message", err)
-	}
+	there := map[string]happening{}
 	for _, h := range out.Chunk {
-		if h.Sender == ghost && outboundOf(h.Content) == last {
-			m, _ := readMessage(h.Content)
-			return receipt(d, at, m.Relates.root(), h.ID), true, nil
+		if key := keyOf(h.Content); h.Sender == ghost && outbound(key) == delivery {
+			there[key] = h
 		}
 	}
-	return event.Receipt{}, false, nil
+	return there, err
 }
 
-// outboundOf returns the Delivery.ID that a content holds, "" for none.
-func outboundOf(content json.RawMessage) string {
+// keyOf returns the key that a content holds, "" for none.
+func keyOf(content json.RawMessage) string {
 	var m struct {
 		Outbound string `json:"im.parley.outbound"`
 	}

@@ -22,7 +22,7 @@ func (c *connector) fill(ctx context.Context, h happening, m message, insider id
 			in.Content = plainContent(m.caption())
 			return nil
 		}
-		if !event.IsPermanent(err) {
+		if !h.goesWithout(err) {
 			return err
 		}
 		c.log.Info("a file was not fetched", "message", h.ID, "err", err)

@@ -189,7 +189,9 @@ func (c *connector) said(ctx context.Context, h happening) error {
 		in.Recipient = c.correspondent(ctx, h.Room, insider)
 		in.Wants = []event.State{event.Delivered, event.Displayed, event.Failed}
 	} else if root == "" {
-		root = c.threadOf(ctx, insider, h.Room, m.Relates.answers())
+		if root, err = c.threadOf(ctx, h, insider, m.Relates.answers()); err != nil {
+			return err
+		}
 	}
 	in.Thread = anchor(h.Room, root)
 	_, err = c.host.Put(ctx, in)
@@ -219,22 +221,28 @@ func (c *connector) whereabouts(ctx context.Context, at id.RoomID) (insider id.U
 // threadOf returns the thread of a message that is answered outside of it, by
 // a client that knows no threads: the message's own, or the one that it is the
 // root of. It is "" when nothing is answered or that can't be told.
-func (c *connector) threadOf(ctx context.Context, as id.UserID, at id.RoomID, message id.EventID) id.EventID {
+func (c *connector) threadOf(ctx context.Context, h happening, as id.UserID, message id.EventID) (id.EventID, error) {
 	if message == "" {
-		return ""
+		return "", nil
 	}
-	var out happening
-	if c.api.call(ctx, as, http.MethodGet, []any{"v3", "rooms", at, "event", message}, nil, nil, &out) != nil {
-		return ""
+	out, err := c.fetch(ctx, as, h.Room, message)
+	if err != nil && !h.goesWithout(err) {
+		return "", err
 	}
 	m, ok := readMessage(out.Content)
 	switch {
 	case !ok || !c.names.owns(out.Sender):
-		return ""
+		return "", nil
 	case m.Relates.root() != "":
-		return m.Relates.root()
+		return m.Relates.root(), nil
 	}
-	return message
+	return message, nil
+}
+
+// fetch asks for an event. The error is a *failure.
+func (c *connector) fetch(ctx context.Context, as id.UserID, at id.RoomID, ev id.EventID) (h happening, err error) {
+	err = c.api.call(ctx, as, http.MethodGet, []any{"v3", "rooms", at, "event", ev}, nil, nil, &h)
+	return h, err
 }
 
 // refused tells the author that a message goes nowhere, and why. A machine is

@@ -356,6 +356,21 @@ func TestReadingIsReported(t *testing.T) {
 	}
 }
 
+func TestReadingAFileIsReadingItsMessage(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	b := start(t, hs, sdktest.NewBackend())
+	d := to("matrix:u/bob:hs.org", event.ModeDirect, "d1", "look")
+	d.Files = []event.File{file("a.png", "image/png", "a")}
+	r := b.deliver(d)
+	bob.Join(r.Anchor)
+	bob.Read(r.Anchor, r.RemoteIDs[1])
+	b.settled()
+	if got := b.Reports(); len(got) != 1 || got[0].Outbound != "d1" {
+		t.Errorf("reports %+v", got)
+	}
+}
+
 // One ghost goes, another stays: what is said then is for the one who stays.
 func TestAGhostThatWasThrownOutIsNotWrittenTo(t *testing.T) {
 	hs := newHomeserver(t)
@@ -420,9 +435,9 @@ func TestAMarkIsBelievedOfItsWriterOnly(t *testing.T) {
 }
 
 func TestAMarkIsLeftOutWhenThereIsNoRoomForIt(t *testing.T) {
-	m := post{as: alice, content: map[string]any{"body": strings.Repeat("x", maxContent-20)}}
-	m.mark("the mark")
-	if _, marked := m.content[markKey]; marked {
-		t.Errorf("an event of %d bytes was marked", size(m.content))
+	m := post{as: alice, mark: "the mark"}
+	content := m.whole(map[string]any{"body": strings.Repeat("x", maxContent-20)})
+	if _, marked := content[markKey]; marked {
+		t.Errorf("an event of %d bytes was marked", size(content))
 	}
 }

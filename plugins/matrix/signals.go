@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
@@ -125,15 +124,15 @@ func (c *connector) displayed(ctx context.Context, at id.RoomID, message id.Even
 	if err != nil {
 		return err
 	}
-	var out happening
-	if err := c.api.call(ctx, insider, http.MethodGet, []any{"v3", "rooms", at, "event", message}, nil, nil, &out); err != nil {
+	about, err := c.fetch(ctx, insider, at, message)
+	if err != nil {
 		return err
 	}
-	outbound := outboundOf(out.Content)
-	if outbound == "" || !c.names.owns(out.Sender) {
+	key := keyOf(about.Content)
+	if key == "" || !c.names.owns(about.Sender) {
 		return nil
 	}
-	r := event.Report{Outbound: outbound, State: event.Displayed, Time: time.Now()}
+	r := event.Report{Outbound: outbound(key), State: event.Displayed, Time: time.Now()}
 	if ms > 0 && ms < 1<<42 {
 		r.Time = time.UnixMilli(ms)
 	}

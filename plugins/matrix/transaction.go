@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"maunium.net/go/mautrix/id"
+
+	"parley.im/bus/event"
 )
 
 // A transaction is what the homeserver pushes at once, in order.
@@ -56,6 +59,51 @@ func readAll(list []json.RawMessage) (all []happening) {
 	return all
 }
 
+// waitFor is how long an event waits for what the homeserver fails to give,
+// such as a file on a server that is away. All that happens later waits too.
+const waitFor = time.Minute
+
+// goesWithout tells whether an event goes on without something that could not
+// be had: it is not there, or the homeserver has failed to give it for a while.
+// Only while nothing can be asked of the homeserver at all, or the host stores
+// nothing, everything waits.
+func (h happening) goesWithout(err error) bool {
+	var f *failure
+	if !errors.As(err, &f) {
+		return event.IsPermanent(err)
+	}
+	return event.IsPermanent(unsent("", f)) || !f.unreachable() && time.Since(time.UnixMilli(h.Time)).Abs() > waitFor
+}
+
+// A progress is how far a transaction has come that could not be taken as a
+// whole. The homeserver repeats it; what was worked on is not done again, so
+// that each repetition comes further.
+type progress struct {
+	mu   sync.Mutex
+	done map[id.EventID]bool
+}
+
+func (p *progress) has(ev id.EventID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done[ev]
+}
+
+func (p *progress) add(ev id.EventID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done == nil {
+		p.done = map[id.EventID]bool{}
+	}
+	p.done[ev] = ev != ""
+}
+
+func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.done)
+}
+
 // signalsFor is how long typing and receipts of one transaction may take: they
 // are best effort, and what people say waits behind them.
 const signalsFor = 5 * time.Second
@@ -64,10 +112,15 @@ const signalsFor = 5 * time.Second
 // what was said in it.
 func (c *connector) take(ctx context.Context, t transaction) error {
 	for _, h := range t.events {
+		if c.progress.has(h.ID) {
+			continue
+		}
 		if err := c.happened(ctx, h); err != nil {
 			return fmt.Errorf("%s %s: %w", h.Type, h.ID, err)
 		}
+		c.progress.add(h.ID)
 	}
+	c.progress.clear()
 	if len(t.ephemeral) == 0 {
 		return nil
 	}

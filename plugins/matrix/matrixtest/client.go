@@ -81,6 +81,9 @@ func (s *Server) handler() http.Handler {
 		s.mu.Lock()
 		s.asked = append(s.asked, r.Method+" "+path)
 		s.mu.Unlock()
+		if s.trouble(w, r) {
+			return
+		}
 		if arg, ok := match("v3/rooms/*/send/*/*", path); ok && r.Method == http.MethodPut {
 			s.serveSend(w, r, arg)
 			return

@@ -1,8 +1,10 @@
 package matrixtest
 
 import (
+	"io"
 	"net/http"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +17,16 @@ type faults struct {
 	revoked bool
 	hold    *Hold
 	largest int64 // file
+	broken  bool  // files end in the middle
+	at      []*fault
+}
+
+// A fault is what goes wrong with requests of one sort.
+type fault struct {
+	part  string // of METHOD URL
+	n     int    // how many more times
+	with  *refusal
+	stall chan struct{} // closed by Restore
 }
 
 // Lose loses the answers of the next n sends: each is stored, and the
@@ -41,6 +53,46 @@ func (s *Server) refuse(n int, r refusal) {
 	})
 }
 
+// FailAt refuses the next n requests whose method and URL have part in them, as
+// Fail does with sends.
+func (s *Server) FailAt(part string, n, status int, code string) {
+	s.fault(func(f *faults) {
+		f.at = append(f.at, &fault{part: part, n: n, with: &refusal{status, code, "failed", 0}})
+	})
+}
+
+// StallAt has such requests never answered, until Restore.
+func (s *Server) StallAt(part string) {
+	s.fault(func(f *faults) { f.at = append(f.at, &fault{part: part, n: 1 << 30, stall: make(chan struct{})}) })
+}
+
+// BreakFiles has the fetching of files break off in the middle.
+func (s *Server) BreakFiles() { s.fault(func(f *faults) { f.broken = true }) }
+
+// trouble is what FailAt and StallAt have asked for. It tells whether the
+// request was answered, or its asker has gone.
+func (s *Server) trouble(w http.ResponseWriter, r *http.Request) bool {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.faults.at, func(f *fault) bool { return f.n > 0 && strings.Contains(r.Method+" "+r.URL.String(), f.part) })
+	if i < 0 {
+		s.mu.Unlock()
+		return false
+	}
+	f := s.faults.at[i]
+	f.n--
+	s.mu.Unlock()
+	_, _ = io.Copy(io.Discard, r.Body) // that the asker goes is seen only then
+	if f.stall != nil {
+		select {
+		case <-f.stall:
+		case <-r.Context().Done():
+		}
+		return true
+	}
+	f.with.write(w)
+	return true
+}
+
 // Slow has each send take a while.
 func (s *Server) Slow(d time.Duration) { s.fault(func(f *faults) { f.slow = d }) }
 
@@ -60,6 +112,11 @@ func (s *Server) Restore() {
 	s.fault(func(f *faults) {
 		if f.hold != nil {
 			close(f.hold.release)
+		}
+		for _, at := range f.at {
+			if at.stall != nil {
+				close(at.stall)
+			}
 		}
 		*f = faults{}
 	})
@@ -106,9 +163,6 @@ func (s *Server) before(w http.ResponseWriter) (gone bool) {
 	switch {
 	case drop:
 		hangUp(w)
-		return true
-	case r != nil && r.code == "":
-		http.Error(w, strconv.Itoa(r.status)+" from a proxy", r.status)
 		return true
 	case r != nil:
 		r.write(w)

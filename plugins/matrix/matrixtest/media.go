@@ -63,7 +63,13 @@ func (s *Server) serveMedia(w http.ResponseWriter, r *http.Request) bool {
 		write(w, nil, notFound("Media not found"))
 		return true
 	}
+	s.mu.Lock()
+	broken := s.faults.broken
+	s.mu.Unlock()
 	w.Header().Set("Content-Type", f.Type)
+	if broken {
+		w.Header().Set("Content-Length", strconv.Itoa(len(f.Data)+1))
+	}
 	_, _ = w.Write(f.Data) // into a connection
 	return true
 }

@@ -47,6 +47,9 @@ func newRoom(id string) *room {
 // application service is concerned. mu is held.
 func (s *Server) add(r *room, sender, kind string, key *string, content map[string]any, at time.Time) Event {
 	ev := Event{ID: s.id("$"), Room: r.id, Type: kind, Sender: sender, StateKey: key, Time: at.UnixMilli(), Content: content}
+	if kind == "m.room.redaction" {
+		r.strip(content["redacts"])
+	}
 	concerned := s.concerned(r) || s.owns(sender)
 	if key != nil {
 		r.state[[2]string{kind, *key}] = ev
@@ -62,6 +65,16 @@ func (s *Server) add(r *room, sender, kind string, key *string, content map[stri
 	}
 	s.tell()
 	return ev
+}
+
+// strip takes away what an event says, to whom it relates too. Matrix
+// specification, room version 11, "Redactions".
+func (r *room) strip(redacted any) {
+	for i, ev := range r.events {
+		if ev.ID == redacted && ev.StateKey == nil {
+			r.events[i].Content = map[string]any{}
+		}
+	}
 }
 
 // concerned tells whether the application service has somebody in the room.

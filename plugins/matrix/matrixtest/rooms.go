@@ -319,8 +319,9 @@ func (s *Server) send(r *request) (Event, error) {
 	return ev, nil
 }
 
-// redact takes what an event says away. Matrix specification, client API,
-// "Redactions": a member may do so with its own events.
+// redact takes what an event says away, once for each transaction id. Matrix
+// specification, client API, "Redactions": a member may do so with its own
+// events.
 func (s *Server) redact(r *request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,15 +329,16 @@ func (s *Server) redact(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, ev := range at.events {
-		switch {
-		case ev.ID != r.arg[1]:
-		case ev.Sender != r.user:
-			return nil, forbidden("You don't have permission to redact that event.")
-		default:
-			at.events[i].Content = map[string]any{}
-			return map[string]any{"event_id": s.add(at, r.user, "m.room.redaction", nil, map[string]any{"redacts": ev.ID}, time.Now()).ID}, nil
-		}
+	i := slices.IndexFunc(at.events, func(ev Event) bool { return ev.ID == r.arg[1] })
+	switch {
+	case i < 0:
+		return nil, notFound("Event not found")
+	case at.events[i].Sender != r.user:
+		return nil, forbidden("You don't have permission to redact that event.")
 	}
-	return nil, notFound("Event not found")
+	key := strings.Join(append([]string{r.user, "redact"}, r.arg...), " ")
+	if s.sent[key] == "" {
+		s.sent[key] = s.add(at, r.user, "m.room.redaction", nil, map[string]any{"redacts": r.arg[1]}, time.Now()).ID
+	}
+	return map[string]any{"event_id": s.sent[key]}, nil
 }

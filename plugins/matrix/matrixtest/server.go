@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -226,7 +227,12 @@ func refuse(status int, code, text string) error {
 func forbidden(text string) error { return refuse(http.StatusForbidden, "M_FORBIDDEN", text) }
 func notFound(text string) error  { return refuse(http.StatusNotFound, "M_NOT_FOUND", text) }
 
+// write answers with it; without a code as a proxy does.
 func (r *refusal) write(w http.ResponseWriter) {
+	if r.code == "" {
+		http.Error(w, strconv.Itoa(r.status)+" from a proxy", r.status)
+		return
+	}
 	body := map[string]any{"errcode": r.code, "error": r.text}
 	if r.after > 0 {
 		body["retry_after_ms"] = r.after
