@@ -1,12 +1,11 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/slack-go/slack"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/markup"
@@ -20,62 +19,157 @@ type item struct {
 	TS      word `json:"ts"`
 }
 
+// tombstone is the subtype of what stands for a deleted message that has
+// answers: Slack tells it as a change of that message.
+const tombstone = "tombstone"
+
 // concern makes an event of an edit, a deletion or a reaction one that is heard
 // as such. It returns false for any other, and for what is no news: Slack calls
 // it a change, too, when it shows a preview of a link.
 func (h *heard) concern() bool {
 	switch {
-	case h.Type == "message" && h.Subtype == "message_changed" && h.Now != nil && h.Before != nil:
-		if h.Now.Text == h.Before.Text || h.Now.Bot != "" || h.Now.User == "" {
+	case h.Type == "message" && h.Before != nil && (h.Subtype == "message_deleted" || h.gone()):
+		return h.become(event.KindRedact, *h.Before, cmp.Or(h.Deleted, h.Before.TS))
+	case h.Type == "message" && h.Subtype == "message_changed" && h.Before != nil && h.Now != nil:
+		if h.Now.Text == h.Before.Text || h.Now.User != h.Before.User || !h.Before.personal() {
 			return false
 		}
-		h.kind, h.about = event.KindEdit, spot{string(h.Channel), string(h.Now.TS)}
-		h.User, h.Text, h.ThreadTS = h.Now.User, h.Now.Text, h.Now.ThreadTS
-	case h.Type == "message" && h.Subtype == "message_deleted" && h.Before != nil:
-		if h.Before.Bot != "" || h.Before.User == "" {
-			return false
-		}
-		h.kind, h.about = event.KindRedact, spot{string(h.Channel), string(h.Deleted)}
-		h.User, h.Text, h.ThreadTS = h.Before.User, "", h.Before.ThreadTS
+		return h.become(event.KindEdit, *h.Now, h.Now.TS)
 	case h.Type == "reaction_added" && h.Item.Type == "message":
-		h.Channel, h.TS = h.Item.Channel, h.EventTS
-		h.kind, h.about = event.KindReact, spot{string(h.Item.Channel), string(h.Item.TS)}
-		h.ThreadTS = h.Item.TS
-	default:
+		return h.reacted(event.KindReact)
+	case h.Type == "reaction_removed" && h.Item.Type == "message":
+		return h.reacted(event.KindRedact)
+	}
+	return false
+}
+
+// gone tells whether a change says that a message was deleted.
+func (h *heard) gone() bool {
+	return h.Subtype == "message_changed" && h.Now != nil && h.Now.Subtype == tombstone
+}
+
+// personal tells whether m is something that a person has said. What apps post
+// is theirs to change, and what they change is no news: this app's own posts
+// are changed for somebody outside.
+func (m said) personal() bool {
+	return m.User != "" && m.User != slackbot && m.Bot == "" && newly(string(m.Subtype))
+}
+
+// become makes h what m says, about the message at ts, if that is a person's.
+func (h *heard) become(kind event.Kind, m said, ts word) bool {
+	about := spot{string(h.Channel), string(ts)}
+	if _, valid := readSpot(about.String()); !valid || !m.personal() {
 		return false
 	}
+	h.kind, h.about = kind, about
+	h.User, h.App, h.Metadata = m.User, m.App, m.Metadata
+	h.Subtype, h.Text, h.ThreadTS, h.Files = m.Subtype, m.Text, m.ThreadTS, m.Files
+	return true
+}
+
+func (h *heard) reacted(kind event.Kind) bool {
+	h.Channel, h.TS = h.Item.Channel, h.EventTS
+	h.kind, h.about = kind, spot{string(h.Item.Channel), string(h.Item.TS)}
 	_, valid := readSpot(h.about.String())
-	return valid
+	return valid && h.User != "" && h.Reaction != ""
 }
 
 // concerned hands over what is about an earlier message. What goes nowhere is
 // not told to anybody: it is no message.
 func (c *connector) concerned(ctx context.Context, h heard) error {
+	names := []string{h.about.String()}
+	switch {
+	case h.kind == event.KindReact:
+		taken, err := c.hand(ctx, h, names[0])
+		if err == nil && taken {
+			err = c.noteReaction(ctx, h)
+		}
+		return err
+	case h.Reaction != "":
+		return c.takeBack(ctx, h)
+	case h.kind == event.KindRedact:
+		names = h.parts()
+	}
+	for _, name := range names {
+		if _, err := c.hand(ctx, h, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parts are the names of the messages that one with files came in as.
+func (h heard) parts() (names []string) {
+	whole := h.Text != "" || len(h.Files) == 0
+	for i, f := range h.Files {
+		if f.fetchable() || f.Mode == tombstone {
+			names = append(names, partName(h.about.String(), i))
+		} else {
+			whole = true // it has named that file
+		}
+	}
+	if whole {
+		names = slices.Insert(names, 0, h.about.String())
+	}
+	return names
+}
+
+// nativeID is the name of what h does to what is called name.
+func (h heard) nativeID(name string) string {
+	return name + "/" + string(h.kind) + "@" + string(h.TS)
+}
+
+// hand hands over what concerns the message that is called name. taken tells
+// whether the host has it.
+func (c *connector) hand(ctx context.Context, h heard, name string) (taken bool, err error) {
 	names, cancel := context.WithTimeout(ctx, nameWait)
 	defer cancel()
 	in := event.Inbound{Envelope: event.Envelope{
 		Kind: h.kind, Sender: address(h.team, string(h.User)), SenderName: c.people.name(names, string(h.User)),
-		NativeID: h.spot().String() + "/" + string(h.kind), InReplyTo: h.about.String(),
-		Recipient: address(h.team, string(h.Channel)), Sent: moment(string(h.TS)),
+		NativeID: h.nativeID(name), InReplyTo: name, Sent: moment(string(h.TS)),
 	}}
-	if h.ThreadTS != "" {
-		in.Thread = spot{string(h.Channel), string(h.ThreadTS)}.String()
-	}
-	if h.direct() {
-		in.Recipient = "" // the thread tells
-	}
+	c.locate(&in, h)
 	switch h.kind {
 	case event.KindEdit:
-		in.Content = c.said(names, h).content()
+		in.Content = c.corrected(names, h).content()
 	case event.KindReact:
 		in.Content = wording{text: reaction(string(h.Reaction))}.content()
 	}
-	_, err := c.host.Put(ctx, in)
+	_, err = c.host.Put(ctx, in)
 	if errors.Is(err, sdk.ErrRefused) || event.IsPermanent(err) {
 		c.log.Info("not taken", "native", in.NativeID, "kind", h.kind, "err", err)
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
+}
+
+// locate says where the conversation is. Slack does not say in which thread the
+// message stands that a reaction is to: the host knows by the message.
+func (c *connector) locate(in *event.Inbound, h heard) {
+	if h.Reaction != "" {
+		return
+	}
+	thread := string(h.ThreadTS)
+	if h.direct() {
+		thread = cmp.Or(thread, h.about.ts) // it has begun its thread
+	} else {
+		in.Recipient = address(h.team, string(h.Channel))
+	}
+	if thread != "" {
+		in.Thread = spot{string(h.Channel), thread}.String()
+	}
+}
+
+// corrected is what somebody has made of what they had said. The address that
+// begins a direct conversation is none of it.
+func (c *connector) corrected(ctx context.Context, h heard) wording {
+	w := c.said(ctx, h)
+	if h.direct() && (h.ThreadTS == "" || string(h.ThreadTS) == h.about.ts) {
+		if _, rest, ok := dial(w.text, c.set.SIPDomain); ok {
+			return wording{text: rest}
+		}
+	}
+	return w
 }
 
 // reaction is the picture that a reaction is, or its name.
@@ -85,71 +179,4 @@ func reaction(name string) string {
 		return picture
 	}
 	return ":" + oneLine(name) + ":"
-}
-
-// change edits, deletes or reacts to a message in Slack. The app can change its
-// own posts only.
-func (c *connector) change(ctx context.Context, d event.Delivery) (event.Receipt, error) {
-	about, ok := readSpot(d.InReplyTo)
-	if !ok {
-		return event.Receipt{}, event.Permanent(fmt.Errorf("no message of Slack's is called %.80q", d.InReplyTo))
-	}
-	var err error
-	switch d.Kind {
-	case event.KindRedact:
-		err = c.api.call(ctx, func(ctx context.Context) error {
-			_, _, err := c.api.client.DeleteMessageContext(ctx, about.channel, about.ts)
-			return err
-		})
-		if isRefusal(err, "message_not_found") {
-			err = nil // it is gone
-		}
-	case event.KindReact:
-		err = c.react(ctx, d, about)
-	default:
-		err = c.edit(ctx, d, about)
-	}
-	if err != nil {
-		return event.Receipt{}, err
-	}
-	return event.Receipt{State: event.Delivered, RemoteIDs: []string{about.String() + "/" + d.ID}}, nil
-}
-
-func (c *connector) edit(ctx context.Context, d event.Delivery, about spot) error {
-	text, err := words(ctx, c.host.Media(), d.Content)
-	if err != nil {
-		return err
-	}
-	me, err := c.api.identity(ctx)
-	if err != nil {
-		return event.Retry(event.ScopeConnector, 0, err)
-	}
-	if name := author(d, false); name != "" && !me.customize {
-		text = escape(name) + ": " + text
-	}
-	return c.api.call(ctx, func(ctx context.Context) error {
-		_, _, _, err := c.api.client.UpdateMessageContext(ctx, about.channel, about.ts, slack.MsgOptionText(text, false))
-		return err
-	})
-}
-
-// react adds a reaction by one of the names that its picture has.
-func (c *connector) react(ctx context.Context, d event.Delivery, about spot) error {
-	text, err := words(ctx, c.host.Media(), d.Content)
-	if err != nil {
-		return err
-	}
-	err = event.Permanent(fmt.Errorf("slack has no reaction %.40q", text))
-	for _, name := range markup.EmojiNames(strings.TrimSpace(text)) {
-		err = c.api.call(ctx, func(ctx context.Context) error {
-			return c.api.client.AddReactionContext(ctx, name, slack.ItemRef{Channel: about.channel, Timestamp: about.ts})
-		})
-		if isRefusal(err, "already_reacted") {
-			return nil
-		}
-		if !isRefusal(err, "invalid_name") {
-			return err
-		}
-	}
-	return err
 }

@@ -34,17 +34,51 @@ func address(team, id string) event.Address { return event.Address(Network + ":"
 // it is a native id, a remote id, and the anchor of the thread it begins.
 type spot struct{ channel, ts string }
 
-var slackSpot = regexp.MustCompile(`^([CGD][A-Z0-9]{1,30})/([0-9]{1,16}\.[0-9]{1,10})$`)
+// What follows the spot of a message in a native id or a remote id names what
+// belongs to it, or was done about it:
+//
+//	C024BE91L/1700000000.000100/2            its second file, if a person has said it
+//	C024BE91L/1700000000.000100/react/tada   the app's reaction
+//	C024BE91L/1700000000.000100/edit/…       how something from outside changed it
+//	C024BE91L/1700000000.000100/edit@17…     how its author in Slack changed it, and when
+//
+// A file of the app's is file/F024BE91L: Slack does not say as which message it
+// is shown.
+var slackSpot = regexp.MustCompile(`^([CGD][A-Z0-9]{1,30})/([0-9]{1,16}\.[0-9]{1,10})(?:/(.+))?$`)
 
 func (s spot) String() string { return s.channel + "/" + s.ts }
 
+// readSpot reads the name of a message.
 func readSpot(text string) (spot, bool) {
+	s, rest, ok := readName(text)
+	return s, ok && rest == ""
+}
+
+// readName reads the name of a message, or of what concerns it, which is rest.
+func readName(text string) (s spot, rest string, ok bool) {
 	m := slackSpot.FindStringSubmatch(text)
 	if m == nil {
-		return spot{}, false
+		return spot{}, "", false
 	}
-	return spot{m[1], m[2]}, true
+	return spot{m[1], m[2]}, m[3], true
 }
+
+// partName is the native id of a message's file, counted from 0.
+func partName(message string, i int) string { return message + "/" + strconv.Itoa(i+1) }
+
+// isPart tells whether what follows the spot of a message names a file of it.
+func isPart(rest string) bool {
+	_, err := strconv.ParseUint(rest, 10, 16)
+	return err == nil
+}
+
+const (
+	filePrefix  = "file/"
+	reactPrefix = "react/"
+)
+
+// fileName is the remote id of a file of the app's.
+func fileName(id string) string { return filePrefix + id }
 
 // moment is the time that a timestamp says; zero if it is none.
 func moment(ts string) time.Time {

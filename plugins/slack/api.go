@@ -192,7 +192,9 @@ var forGood = map[string]bool{
 	"user_not_found": true, "user_disabled": true, "cannot_dm_bot": true, "messages_tab_disabled": true,
 	"msg_too_long": true, "no_text": true, "invalid_arguments": true, "method_not_supported_for_channel_type": true,
 	"cannot_reply_to_message": true, "message_not_found": true, "cant_update_message": true, "edit_window_closed": true,
-	"cant_delete_message": true, "invalid_name": true, "too_many_reactions": true, "already_reacted": true, "metadata_too_large": true, "user_not_visible": true, "as_user_not_supported": true,
+	"cant_delete_message": true, "invalid_name": true, "too_many_reactions": true, "already_reacted": true, "metadata_too_large": true,
+	"too_many_emoji": true, "not_reactable": true, "thread_locked": true, "cant_delete_file": true, "delete_not_allowed": true, "file_deleting_disabled": true,
+	"user_not_visible": true, "as_user_not_supported": true,
 }
 
 // adminWait is how long what only an admin can mend is left alone.

@@ -34,7 +34,7 @@ const pace = 1100 * time.Millisecond
 
 // New returns the connector, to be given to sdk.Serve. Nothing runs before
 // Open.
-func New() sdk.Connector { return &connector{} }
+func New() sdk.Connector { return &connector{haste: usualHaste()} }
 
 type connector struct {
 	host    sdk.Host
@@ -46,6 +46,7 @@ type connector struct {
 	queue   *queue
 	errands poker
 	hints   *seen
+	haste   haste
 
 	strangers minutely // requests that are not Slack's
 	stop      context.CancelFunc
@@ -89,11 +90,7 @@ func (c *connector) Open(ctx context.Context, s sdk.Settings, h sdk.Host) error 
 	}
 	c.running.Go(func() { c.introduce(run, s.Places) })
 	c.running.Go(func() { c.fetchAll(run) })
-	c.running.Go(func() {
-		if err := c.forget(run); err != nil && run.Err() == nil {
-			c.log.Warn("slack: old notes not removed", "err", err)
-		}
-	})
+	c.running.Go(func() { c.forgetAll(run) })
 	if set.AppToken != "" {
 		for range sockets {
 			c.running.Go(func() { c.listen(run) })

@@ -225,9 +225,9 @@ func (c *connector) status(ctx context.Context, d event.Delivery) (event.Receipt
 
 // noted is where a note about a message stands: in its thread, or under it.
 func noted(d event.Delivery) (spot, error) {
-	about, ok := readSpot(d.InReplyTo)
+	about, _, ok := readName(d.InReplyTo)
 	if !ok {
-		return spot{}, event.Permanent(fmt.Errorf("no message of Slack's is called %.80q", d.InReplyTo))
+		return spot{}, unknownName(d.InReplyTo)
 	}
 	if thread, ok := readSpot(d.Anchor); ok && thread.channel == about.channel {
 		return thread, nil

@@ -19,30 +19,38 @@ const patience = 20 * time.Second
 
 // inProcess is a connector that runs in the test, with a host in memory.
 type inProcess struct {
-	t       *testing.T
-	s       *slacktest.Server
-	c       *connector
-	backend *sdktest.Backend
-	url     string // of its HTTP
+	t        *testing.T
+	s        *slacktest.Server
+	settings []byte
+	c        *connector
+	backend  *sdktest.Backend
+	url      string // of its HTTP
 }
 
 // start opens a connector to a workspace, with settings beside the tokens.
 func start(t *testing.T, s *slacktest.Server, settings []byte) *inProcess {
 	t.Helper()
-	p := &inProcess{t: t, s: s, c: New().(*connector), backend: sdktest.NewBackend()}
-	h := &memoryHost{p: p}
-	if err := p.c.Open(t.Context(), sdk.Settings{Instance: "slack", JSON: settings}, h); err != nil {
-		t.Fatal(err)
+	p := &inProcess{t: t, s: s, settings: settings, backend: sdktest.NewBackend()}
+	p.open()
+	return p
+}
+
+// open opens a connector, another one after the one before was killed.
+func (p *inProcess) open() {
+	p.t.Helper()
+	c, h := New().(*connector), &memoryHost{p: p}
+	p.c = c
+	if err := c.Open(p.t.Context(), sdk.Settings{Instance: "slack", JSON: p.settings}, h); err != nil {
+		p.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := p.c.Close(context.Background()); err != nil {
-			t.Error(err)
+	p.t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			p.t.Error(err)
 		}
 		if h.web != nil {
 			h.web.Close()
 		}
 	})
-	return p
 }
 
 // connected waits until events come in.

@@ -42,7 +42,7 @@ func (c *connector) commission(ctx context.Context, h heard, in event.Inbound) e
 			continue
 		}
 		e := errand{In: in, Name: oneLine(string(f.called())), Type: string(f.Type), URL: string(f.URL)}
-		e.In.NativeID = fmt.Sprintf("%s/%d", in.NativeID, i+1)
+		e.In.NativeID = partName(in.NativeID, i)
 		e.In.Content = event.Content{}
 		value, err := json.Marshal(e)
 		if err != nil {

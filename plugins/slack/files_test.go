@@ -2,10 +2,14 @@ package slack
 
 import (
 	"bytes"
+	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	slackgo "github.com/slack-go/slack"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
@@ -35,14 +39,15 @@ func TestFilesFollowTheirText(t *testing.T) {
 	if root.Text != "look" || !slices.Equal(names(got), []string{"a.png one", "b.png two"}) || got[0].ThreadTS != root.TS || got[1].ThreadTS != root.TS {
 		t.Errorf("%+v, %+v", root, got)
 	}
-	if r.Anchor != ops+"/"+root.TS || len(r.Losses) != 0 {
+	ids := []string{ops + "/" + root.TS, "file/" + got[0].ID, "file/" + got[1].ID}
+	if r.Anchor != ids[0] || len(r.Losses) != 0 || !slices.Equal(r.RemoteIDs, ids) {
 		t.Errorf("%+v", r)
 	}
 	again := p.deliver(d) // after a crash, say: all is done
-	if len(s.Messages(ops)) != 1 || len(s.Files(ops)) != 2 || again.Anchor != r.Anchor {
+	if len(s.Messages(ops)) != 1 || len(s.Files(ops)) != 2 || !reflect.DeepEqual(again, r) {
 		t.Errorf("%d messages, %d files, %+v", len(s.Messages(ops)), len(s.Files(ops)), again)
 	}
-	if f, found, err := p.c.Find(t.Context(), d, time.Now()); !found || err != nil || f.RemoteIDs[0] != r.RemoteIDs[0] {
+	if f, found, err := p.c.Find(t.Context(), d, time.Now()); !found || err != nil || !reflect.DeepEqual(f, r) {
 		t.Errorf("found: %v, %+v, %v", found, f, err)
 	}
 }
@@ -60,6 +65,153 @@ func TestATextIsNotPostedTwiceForItsFiles(t *testing.T) {
 	p.deliver(d)
 	if len(s.Messages(ops)) != 1 || !slices.Equal(names(s.Files(ops)), []string{"a.png one"}) {
 		t.Errorf("%d messages, %q", len(s.Messages(ops)), names(s.Files(ops)))
+	}
+}
+
+// A life that ends between the text and the files, or between two files, sends
+// no text again and loses no file, and the receipt names all of them in order.
+// The files stay in the thread of their text, wherever the conversation went.
+func TestFilesGoOnWhereAnEarlierLifeEnded(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	desk := s.Channel("support")
+	other := p.deliver(from("o0", address(s.Team, desk), event.ModeDesk, "before"))
+	d := from("o1", address(s.Team, desk), event.ModeDesk, "look")
+	d.Files = []event.File{file("a.png", "one"), file("b.png", "two"), file("c.png", "three")}
+	first := time.Now()
+	for _, end := range []func(){
+		func() { s.Mute("files.getUploadURLExternal", 1) },                                          // behind the text
+		func() { p.c.haste = haste{deliver: patience, least: time.Hour, most: time.Hour, rate: 1} }, // behind a file
+	} {
+		end()
+		if _, err := p.c.Deliver(t.Context(), d); err == nil || event.IsPermanent(err) {
+			t.Fatalf("it did not end: %v", err)
+		}
+		p.open()
+		d.Anchor = other.Anchor
+		if r, found, err := p.c.Find(t.Context(), d, first); found || err != nil {
+			t.Errorf("found without its files: %+v, %v", r, err)
+		}
+	}
+	if got := names(s.Files(desk)); !slices.Equal(got, []string{"a.png one"}) {
+		t.Errorf("before the last life: %q", got)
+	}
+	r := p.deliver(d)
+	root, files := s.Messages(desk)[1], s.Files(desk)
+	if len(s.Messages(desk)) != 2 || !slices.Equal(names(files), []string{"a.png one", "b.png two", "c.png three"}) {
+		t.Fatalf("%+v, %q", s.Messages(desk), names(files))
+	}
+	want := event.Receipt{State: event.Delivered, Anchor: desk + "/" + root.TS, RemoteIDs: []string{
+		desk + "/" + root.TS, "file/" + files[0].ID, "file/" + files[1].ID, "file/" + files[2].ID,
+	}}
+	for _, f := range files {
+		if f.ThreadTS != root.TS {
+			t.Errorf("%s stands in %q", f.Name, f.ThreadTS)
+		}
+	}
+	f, found, err := p.c.Find(t.Context(), d, first)
+	if err != nil || !found || !reflect.DeepEqual(r, want) || !reflect.DeepEqual(f, want) {
+		t.Errorf("%+v, found %v %+v, %v, want %+v", r, found, f, err, want)
+	}
+}
+
+// A file that is shown although its answer was lost is not shown twice.
+func TestAFileIsNotShownAgainWhenItsAnswerIsLost(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops, bob := s.Channel("ops"), s.Person("Bob")
+	for _, where := range []string{ops, s.Direct(bob)} {
+		target := address(s.Team, ops)
+		if where != ops {
+			target = address(s.Team, bob)
+		}
+		d := from("o-"+where, target, event.ModeDirect, "look")
+		d.Files = []event.File{file("a.png", "one"), file("b.png", "two")}
+		s.Mute("files.completeUploadExternal", 1)
+		if _, err := p.c.Deliver(t.Context(), d); err == nil || policy(err) || event.IsPermanent(err) {
+			t.Errorf("nobody can tell what became of it, but: %v", err)
+		}
+		p.open()
+		r := p.deliver(d)
+		files := s.Files(where)
+		if !slices.Equal(names(files), []string{"a.png one", "b.png two"}) || !slices.Equal(r.RemoteIDs[1:], []string{"file/" + files[0].ID, "file/" + files[1].ID}) {
+			t.Errorf("%q, %+v", names(files), r)
+		}
+	}
+}
+
+// Files that take too long are tried a few times, and are then named: what
+// follows in the channel waits no longer. Each try is told as one of the
+// message's, never as trouble of the connector.
+func TestFilesThatAreTooSlowAreNamed(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops := s.Channel("ops")
+	p.c.haste = haste{deliver: time.Hour, least: 300 * time.Millisecond, most: 300 * time.Millisecond, rate: 1}
+	s.Slow("upload", patience)
+	d := from("o1", address(s.Team, ops), event.ModeRoom, "look")
+	d.Files = []event.File{file("a.png", "one"), file("b.png", "two")}
+	for range maxUploads - 1 {
+		if _, err := p.c.Deliver(t.Context(), d); err == nil || policy(err) || event.IsPermanent(err) {
+			t.Fatalf("too slow: %v", err)
+		}
+	}
+	r := p.deliver(d)
+	m := s.Messages(ops)
+	if len(m) != 3 || !strings.Contains(m[1].Text, "not passed on: a.png: handing it to Slack took too long") || !strings.Contains(m[2].Text, "b.png") || strings.Contains(m[1].Text, "http") {
+		t.Errorf("shown is %+v", m)
+	}
+	if !slices.Equal(r.Losses, []string{string(notUploaded), string(notUploaded)}) || len(r.RemoteIDs) != 1 || s.Requests("upload") != maxUploads+1 {
+		t.Errorf("%+v after %d uploads", r, s.Requests("upload"))
+	}
+	if f, found, err := p.c.Find(t.Context(), d, time.Now()); err != nil || !found || !reflect.DeepEqual(f, r) {
+		t.Errorf("found %v %+v, %v", found, f, err)
+	}
+}
+
+// More files than the time of one Deliver allows follow in the next, without
+// using up the message's attempts.
+func TestMoreFilesFollowInTheNextDeliver(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops := s.Channel("ops")
+	p.c.haste = haste{deliver: patience, least: time.Hour, most: time.Hour, rate: 1}
+	d := from("o1", address(s.Team, ops), event.ModeRoom, "look")
+	d.Files = []event.File{file("a.png", "one"), file("b.png", "two")}
+	for want := range len(d.Files) {
+		_, err := p.c.Deliver(t.Context(), d)
+		if scope, _, ok := event.AsRetry(err); !ok || scope != event.ScopeTarget {
+			t.Errorf("after %d files: %v", want, err)
+		}
+		if got := len(s.Files(ops)); got != want {
+			t.Errorf("%d files are shown, want %d", got, want)
+		}
+	}
+	if p.deliver(d); len(s.Messages(ops)) != 1 || !slices.Equal(names(s.Files(ops)), []string{"a.png one", "b.png two"}) {
+		t.Errorf("%+v, %q", s.Messages(ops), names(s.Files(ops)))
+	}
+}
+
+func TestTheTimeOfAFileGrowsWithItAndFitsIntoADeliver(t *testing.T) {
+	h := usualHaste()
+	if h.file(1) >= h.file(1<<20) || h.file(maxFile) != h.most || h.most >= h.deliver || h.deliver >= 90*time.Second {
+		t.Errorf("%v, %v, %v of %v", h.file(1), h.file(1<<20), h.file(maxFile), h.deliver)
+	}
+}
+
+// Where Slack asks for a slower pace the file is sent later; when its upload
+// host answers with nonsense that is no fault of the app.
+func TestWhatAnErrorOfAnUploadSays(t *testing.T) {
+	if declined(answered(&refusal{code: "ratelimited"})) {
+		t.Error("a slower pace is a refusal")
+	}
+	for _, err := range []error{slackgo.StatusCodeError{Code: 404}, slackgo.StatusCodeError{Code: 500}, errors.New("reset")} {
+		if got := uploadFault(err); policy(got) || event.IsPermanent(got) {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+	if got := uploadFault(&slackgo.RateLimitedError{RetryAfter: time.Second}); !policy(got) {
+		t.Errorf("a slower pace became %v", got)
 	}
 }
 

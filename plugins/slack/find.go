@@ -35,20 +35,22 @@ func (c *connector) Find(ctx context.Context, d event.Delivery, first time.Time)
 // findWithFiles knows from its own notes how far a message with files has come.
 // Where only its text is found, Deliver goes on behind it.
 func (c *connector) findWithFiles(ctx context.Context, d event.Delivery, at spot, first time.Time) (event.Receipt, bool, error) {
-	p, _, err := c.progress(ctx, d.ID)
-	if err != nil || p.Files == len(d.Files) {
-		return receipt(d, at, p.TS), err == nil, err
-	}
-	if p.TS != "" {
+	p, revision, err := c.progress(ctx, d.ID)
+	switch {
+	case err != nil:
+		return event.Receipt{}, false, err
+	case p.TS != "" && p.Files >= len(d.Files):
+		return p.receipt(d, at.channel), true, nil
+	case p.TS != "":
 		return event.Receipt{}, false, nil
 	}
 	r, found, err := c.findText(ctx, d, at, first)
 	if err != nil || !found {
-		return r, false, err
+		return event.Receipt{}, false, err
 	}
 	posted, _ := readSpot(r.RemoteIDs[0])
-	_, err = c.advance(ctx, d.ID, progress{TS: posted.ts}, 0)
-	return event.Receipt{}, false, err
+	s := sending{c: c, d: d, p: progress{TS: posted.ts, Thread: at.ts}, revision: revision}
+	return event.Receipt{}, false, s.advance(ctx)
 }
 
 func (c *connector) findText(ctx context.Context, d event.Delivery, at spot, first time.Time) (event.Receipt, bool, error) {

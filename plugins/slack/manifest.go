@@ -8,7 +8,7 @@ import "encoding/json"
 // the app uses Socket Mode. https://docs.slack.dev/reference/app-manifest
 func Manifest(name, events string) ([]byte, error) {
 	type object = map[string]any
-	subscriptions := object{"bot_events": []string{"message.channels", "message.groups", "message.im", "reaction_added"}}
+	subscriptions := object{"bot_events": []string{"message.channels", "message.groups", "message.im", "reaction_added", "reaction_removed"}}
 	if events != "" {
 		subscriptions["request_url"] = events
 	}

@@ -137,8 +137,8 @@ func (h heard) direct() bool {
 // slackbot is Slack's own voice.
 const slackbot = "USLACKBOT"
 
-// hear reads a callback. ok is false for everything that is not something
-// newly said by somebody else: joins, edits, the app's own posts.
+// hear reads a callback. ok is false for everything that is not something said
+// by somebody else, or done to what was said: joins, the app's own posts.
 func hear(payload []byte) (h heard, ok bool, err error) {
 	var cb callback
 	if err := json.Unmarshal(payload, &cb); err != nil {

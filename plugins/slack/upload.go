@@ -2,9 +2,10 @@ package slack
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content"
-	"parley.im/plugins/sdk"
 )
 
 // maxFile is the largest file that is offered to Slack, in bytes: Slack itself
@@ -22,45 +22,42 @@ const maxFile = 100 << 20
 // notUploaded is what Deliver loses when Slack does not take a file.
 const notUploaded content.Loss = "file refused by Slack"
 
-// uploadTimeout bounds the upload of one file.
-const uploadTimeout = 60 * time.Second
+// maxUploads is how often a message's files may fail before those that fail are
+// named instead: the next message of the channel waits behind them.
+const maxUploads = 3
 
-// progress is how far a message with files has come: Slack has no key against
-// doing a thing twice, so each step is remembered when it is done. A crash
-// between the step and its memory repeats one file.
-type progress struct {
-	TS    string // of the text
-	Files int    // how many have followed it
-	At    time.Time
+// A haste is how much time files may take.
+type haste struct {
+	deliver time.Duration // one Deliver; the host gives it 90 s
+	least   time.Duration // the smallest file
+	most    time.Duration // the largest
+	rate    int64         // bytes a second that are counted on in between
 }
 
-const progressPrefix = "sent/"
-
-// keepProgress is longer than any message is tried.
-const keepProgress = 8 * 24 * time.Hour
-
-func (c *connector) progress(ctx context.Context, id string) (p progress, revision uint64, err error) {
-	e, err := c.host.State().Get(ctx, progressPrefix+id)
-	if errors.Is(err, sdk.ErrNotFound) {
-		return p, 0, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(e.Value, &p)
-	}
-	return p, e.Revision, err
+func usualHaste() haste {
+	return haste{deliver: 80 * time.Second, least: 15 * time.Second, most: 70 * time.Second, rate: 64 << 10}
 }
 
-// advance remembers a step. Where that fails nobody knows whether it was done.
-func (c *connector) advance(ctx context.Context, id string, p progress, revision uint64) (uint64, error) {
-	p.At = time.Now()
-	value, err := json.Marshal(p)
-	if err == nil {
-		revision, err = c.host.State().Put(ctx, progressPrefix+id, value, revision)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("note what was sent: %w", err)
-	}
-	return revision, nil
+// file is the time that a file may take.
+func (h haste) file(size int64) time.Duration {
+	return min(h.least+time.Duration(size)*time.Second/time.Duration(h.rate), h.most)
+}
+
+// leaves tells whether the deadline of ctx leaves a file its time.
+func (h haste) leaves(ctx context.Context, f event.File) bool {
+	until, ok := ctx.Deadline()
+	return !ok || time.Until(until) >= h.file(length(f))
+}
+
+func length(f event.File) int64 { return max(f.Size, int64(len(f.Data))) }
+
+// A sending is a message with files on its way.
+type sending struct {
+	c        *connector
+	d        event.Delivery
+	channel  string
+	p        progress
+	revision uint64
 }
 
 // withFiles posts a message and then its files, in the same thread. What an
@@ -70,59 +67,166 @@ func (c *connector) withFiles(ctx context.Context, d event.Delivery, at spot, fi
 	if err != nil {
 		return event.Receipt{}, event.Retry(event.ScopeMessage, 0, err)
 	}
-	if p.TS == "" {
-		if at, p.TS, err = first(); err != nil {
+	limited, cancel := context.WithTimeout(ctx, c.haste.deliver)
+	defer cancel()
+	s := &sending{c: c, d: d, channel: at.channel, p: p, revision: revision}
+	begun := p.TS == ""
+	if begun {
+		if at, s.p.TS, err = first(); err != nil {
 			return event.Receipt{}, err
 		}
-		if revision, err = c.advance(ctx, d.ID, p, 0); err != nil {
-			return event.Receipt{}, err
-		}
-	}
-	r := receipt(d, at, p.TS)
-	thread, _ := readSpot(r.Anchor)
-	for i := p.Files; i < len(d.Files); i++ {
-		err := c.upload(ctx, at.channel, thread.ts, d.Files[i])
-		if declined(err) {
-			r.Losses = append(r.Losses, string(notUploaded))
-			note := escape("[file not passed on: " + oneLine(d.Files[i].Name) + ": " + err.Error() + "]")
-			_, err = c.post(ctx, post{id: d.ID + "/f", at: spot{at.channel, thread.ts}, text: note})
-		}
-		if err != nil {
-			return event.Receipt{}, unsent(err)
-		}
-		p.Files = i + 1
-		if revision, err = c.advance(ctx, d.ID, p, revision); err != nil {
+		s.p.Thread = at.ts
+		if err := s.advance(ctx); err != nil {
 			return event.Receipt{}, err
 		}
 	}
-	return r, nil
+	if err := s.files(ctx, limited, begun); err != nil {
+		return event.Receipt{}, err
+	}
+	return s.p.receipt(d, at.channel), nil
 }
 
-// declined tells whether an upload will never work. An app that was installed
+// files sends the files that are left. It ends early, and the host calls again,
+// when something has got done and the next may take longer than is left: moved
+// tells whether something has already. limited ends before ctx.
+func (s *sending) files(ctx, limited context.Context, moved bool) error {
+	for ; s.p.Files < len(s.d.Files); moved = true {
+		f := s.d.Files[s.p.Files]
+		if moved && !s.c.haste.leaves(limited, f) {
+			return event.Retry(event.ScopeTarget, pace, errors.New("slack: more files follow"))
+		}
+		if err := s.file(ctx, limited, f); err != nil {
+			return err
+		}
+		s.p.Files, s.p.Pending = s.p.Files+1, ""
+		if err := s.advance(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file sends the next file, or names it when Slack will never take it or when
+// it has been tried often enough.
+func (s *sending) file(ctx, limited context.Context, f event.File) error {
+	if s.p.Pending != "" && s.c.shown(limited, s.p.Pending, s.channel) {
+		s.p.IDs = append(s.p.IDs, s.p.Pending)
+		return nil
+	}
+	timed, cancel := context.WithTimeout(limited, s.c.haste.file(length(f)))
+	defer cancel()
+	id, err := s.upload(ctx, timed, f)
+	switch {
+	case err == nil:
+		s.p.IDs = append(s.p.IDs, id)
+		return nil
+	case ctx.Err() != nil: // the host has given up, not Slack
+		return err
+	case declined(err):
+		return s.lose(ctx, f, err.Error())
+	case policy(err):
+		return err
+	}
+	s.c.log.Warn("slack: a file was not taken", "message", s.d.ID, "bytes", length(f), "tries", s.p.Tries+1, "err", err)
+	if s.p.Tries+1 >= maxUploads {
+		return s.lose(ctx, f, "handing it to Slack took too long, or failed")
+	}
+	s.p.Tries++
+	return errors.Join(err, s.advance(ctx))
+}
+
+// policy tells whether an error says when to try again: then it is no try.
+func policy(err error) bool {
+	_, _, ok := event.AsRetry(err)
+	return ok
+}
+
+// lose names a file that does not arrive. Where even that can't be posted, the
+// receipt says it.
+func (s *sending) lose(ctx context.Context, f event.File, why string) error {
+	note := escape("[file not passed on: " + oneLine(f.Name) + ": " + why + "]")
+	_, err := s.c.post(ctx, post{id: s.d.ID + "/f", at: s.thread(), text: note})
+	if err != nil && !declined(err) {
+		return err
+	}
+	s.p.Losses = append(s.p.Losses, string(notUploaded))
+	return nil
+}
+
+// thread is where the files stand.
+func (s *sending) thread() spot {
+	anchor, _ := readSpot(s.p.receipt(s.d, s.channel).Anchor)
+	return spot{s.channel, anchor.ts}
+}
+
+// declined tells whether a request will never work. An app that was installed
 // without the scope for files is no reason to hold back what is said.
 func declined(err error) bool {
+	if scope, _, ok := event.AsRetry(err); ok && scope == event.ScopeTarget {
+		return false
+	}
 	var r *refusal
 	return event.IsPermanent(err) || errors.As(err, &r) && (!ofApp[r.code] || r.code == "missing_scope")
 }
 
-// upload hands a file to Slack and shows it in a channel.
+// upload hands a file to Slack and shows it in the channel. Before the step
+// that shows it, the file's id is noted as pending: that step can be taken once.
 // https://docs.slack.dev/messaging/working-with-files
-func (c *connector) upload(ctx context.Context, channel, thread string, f event.File) error {
-	size := max(f.Size, int64(len(f.Data)))
+func (s *sending) upload(ctx, timed context.Context, f event.File) (id string, err error) {
+	api, size := s.c.api, length(f)
 	if size == 0 {
-		return event.Permanent(errors.New("the file is empty"))
+		return "", event.Permanent(errors.New("the file is empty"))
 	}
-	body, err := c.host.Media().Open(ctx, f.Content)
+	body, err := s.c.host.Media().Open(timed, f.Content)
 	if err != nil {
-		return event.Retry(event.ScopeMessage, 0, fmt.Errorf("open a file: %w", err))
+		return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("open a file: %w", err))
 	}
 	defer body.Close()
-	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
-	defer cancel()
-	_, err = c.api.large.UploadFileContext(ctx, slack.UploadFileParameters{
-		Filename: f.Name, Title: f.Name, FileSize: int(size), Reader: body, Channel: channel, ThreadTimestamp: thread,
+	var to *slack.GetUploadURLExternalResponse
+	err = api.call(timed, func(ctx context.Context) (err error) {
+		to, err = api.client.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{FileName: f.Name, FileSize: int(size)})
+		return err
 	})
-	return verdict(err, true)
+	if err != nil {
+		return "", err
+	}
+	if err := api.large.UploadToURL(timed, slack.UploadToURLParameters{UploadURL: to.UploadURL, Reader: body, Filename: f.Name}); err != nil {
+		return "", uploadFault(err)
+	}
+	s.p.Pending = to.FileID
+	if err := s.advance(ctx); err != nil {
+		return "", err
+	}
+	return to.FileID, api.call(timed, func(ctx context.Context) error {
+		_, err := api.client.CompleteUploadExternalContext(ctx, slack.CompleteUploadExternalParameters{
+			Files: []slack.FileSummary{{ID: to.FileID, Title: f.Name}}, Channel: s.channel, ThreadTimestamp: s.thread().ts,
+		})
+		return err
+	})
+}
+
+// uploadFault is the error of the upload itself, which goes to another host of
+// Slack's: it says nothing about the app.
+func uploadFault(err error) error {
+	var status slack.StatusCodeError
+	if errors.As(err, &status) && status.Code != http.StatusTooManyRequests {
+		return explain(err)
+	}
+	if v := verdict(err, true); policy(v) {
+		return v
+	}
+	return explain(err)
+}
+
+// shown tells whether a file is shown in a channel: the step that shows it may
+// have been taken without its answer being heard.
+func (c *connector) shown(ctx context.Context, file, channel string) bool {
+	var f *slack.File
+	err := c.api.call(ctx, func(ctx context.Context) (err error) {
+		f, _, _, err = c.api.client.GetFileInfoContext(ctx, file, 0, 0)
+		return err
+	})
+	return err == nil && slices.Contains(slices.Concat(f.Channels, f.Groups, f.IMs), channel)
 }
 
 // named stands for the text of a message that is nothing but files.
@@ -132,25 +236,4 @@ func named(files []event.File) string {
 		names[i] = escape(oneLine(f.Name))
 	}
 	return ":paperclip: " + strings.Join(names, ", ")
-}
-
-// forget removes what nobody will ask for any more.
-func (c *connector) forget(ctx context.Context) error {
-	after := ""
-	for {
-		page, err := c.host.State().List(ctx, progressPrefix, after, 100)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		for _, e := range page {
-			var p progress
-			after = e.Key
-			if json.Unmarshal(e.Value, &p) == nil && time.Since(p.At) < keepProgress {
-				continue
-			}
-			if err := c.host.State().Delete(ctx, e.Key, e.Revision); err != nil && !errors.Is(err, sdk.ErrConflict) {
-				return err
-			}
-		}
-	}
 }

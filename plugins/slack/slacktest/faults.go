@@ -13,11 +13,13 @@ type faults struct {
 	status   int                      // of every answer, if not 0
 	after    time.Duration            // posts get 429 with this Retry-After, if not 0
 	slow     map[string]time.Duration // before every answer of a method
+	mute     map[string]int           // answers of a method that are to be lost
 	revoked  bool
 	held     chan struct{} // closed to release answers to posts; nil: none is held
 	stored   chan string   // told the id of a post whose answer is held
 	requests map[string]int
-	largest  int // file, if not 0
+	largest  int  // file, if not 0
+	kept     bool // files may not be deleted
 }
 
 // release is called with mu held.
@@ -38,7 +40,7 @@ func (s *Server) Limit(after time.Duration) { s.set(func(f *faults) { f.after = 
 // Fail has every method answered with an HTTP status; 0 ends it.
 func (s *Server) Fail(status int) { s.set(func(f *faults) { f.status = status }) }
 
-// Slow has every answer of a method wait.
+// Slow has every answer of a method wait; "upload" is that of a file itself.
 func (s *Server) Slow(method string, d time.Duration) {
 	s.set(func(f *faults) {
 		f.slow = maps.Clone(f.slow)
@@ -49,8 +51,26 @@ func (s *Server) Slow(method string, d time.Duration) {
 	})
 }
 
+// Mute has the next n answers of a method lost after it was done.
+func (s *Server) Mute(method string, n int) {
+	s.set(func(f *faults) { f.mute = map[string]int{method: n} })
+}
+
+// unheard tells whether the answer of a method is to be lost. It is called with
+// mu held.
+func (f *faults) unheard(method string) bool {
+	if f.mute[method] == 0 {
+		return false
+	}
+	f.mute[method]--
+	return true
+}
+
 // LimitFiles has larger files refused.
 func (s *Server) LimitFiles(bytes int) { s.set(func(f *faults) { f.largest = bytes }) }
+
+// KeepFiles has no file deleted.
+func (s *Server) KeepFiles(kept bool) { s.set(func(f *faults) { f.kept = kept }) }
 
 // Revoke takes the app's tokens away, or gives them back.
 func (s *Server) Revoke(revoked bool) { s.set(func(f *faults) { f.revoked = revoked }) }

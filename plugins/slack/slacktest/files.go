@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A File is one that somebody has added.
@@ -16,6 +17,8 @@ type File struct {
 	ThreadTS       string
 	Data           []byte
 	length         int
+	mine           bool // the app has added it
+	deleted        bool
 }
 
 // Files returns the files that are shown in a channel, in order.
@@ -23,7 +26,7 @@ func (s *Server) Files(channel string) (list []File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.files {
-		if f.Channel == channel && channel != "" {
+		if f.Channel == channel && channel != "" && !f.deleted {
 			list = append(list, *f)
 		}
 	}
@@ -53,7 +56,7 @@ func (s *Server) uploadURL(args url.Values) object {
 	case s.faults.largest > 0 && length > s.faults.largest:
 		return failed("file_upload_size_restricted")
 	}
-	f := &File{ID: s.id("F"), Name: args.Get("filename"), length: length}
+	f := &File{ID: s.id("F"), Name: args.Get("filename"), length: length, mine: true}
 	s.files = append(s.files, f)
 	return object{"ok": true, "upload_url": s.http.URL + "/upload/v1/" + f.ID, "file_id": f.ID}
 }
@@ -75,7 +78,7 @@ func (s *Server) complete(args url.Values) object {
 	done := []object{}
 	for _, one := range list {
 		f := s.file(one.ID)
-		if f == nil || f.Data == nil {
+		if f == nil || f.Data == nil || f.Channel != "" { // it can be called once for each
 			return failed("file_not_found")
 		}
 		f.Channel, f.ThreadTS = c.id, args.Get("thread_ts")
@@ -83,6 +86,49 @@ func (s *Server) complete(args url.Values) object {
 	}
 	s.tell()
 	return object{"ok": true, "files": done}
+}
+
+// fileInfo is files.info. It is called with s.mu held.
+func (s *Server) fileInfo(args url.Values) object {
+	f := s.file(args.Get("file"))
+	switch {
+	case s.options.NoFiles:
+		return object{"ok": false, "error": "missing_scope", "needed": "files:read", "provided": s.scopes()}
+	case f == nil || f.mine && f.Channel == "":
+		return failed("file_not_found")
+	case f.deleted:
+		return failed("file_deleted")
+	}
+	info := object{"id": f.ID, "name": f.Name, "size": len(f.Data), "channels": []string{}, "groups": []string{}, "ims": []string{}}
+	if c := s.channels[f.Channel]; c != nil {
+		where := "channels"
+		switch {
+		case c.with != "":
+			where = "ims"
+		case c.private:
+			where = "groups"
+		}
+		info[where] = []string{c.id}
+	}
+	return object{"ok": true, "file": info}
+}
+
+// deleteFile is files.delete. It is called with s.mu held.
+func (s *Server) deleteFile(args url.Values) object {
+	f := s.file(args.Get("file"))
+	switch {
+	case s.options.NoFiles:
+		return object{"ok": false, "error": "missing_scope", "needed": "files:write", "provided": s.scopes()}
+	case f == nil:
+		return failed("file_not_found")
+	case f.deleted:
+		return failed("file_deleted")
+	case !f.mine || s.faults.kept:
+		return failed("cant_delete_file")
+	}
+	f.deleted = true
+	s.tell()
+	return object{"ok": true}
 }
 
 // file is called with s.mu held.
@@ -136,6 +182,22 @@ func (s *Server) takeUpload(w http.ResponseWriter, r *http.Request, id string) {
 		from = part
 	}
 	data, err := io.ReadAll(from)
+	s.mu.Lock()
+	if s.faults.requests == nil {
+		s.faults.requests = map[string]int{}
+	}
+	s.faults.requests["upload"]++
+	wait := s.faults.slow["upload"]
+	s.mu.Unlock()
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-r.Context().Done():
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.file(id)

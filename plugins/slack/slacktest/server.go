@@ -20,6 +20,8 @@ type Options struct {
 	Pace      bool          // more than a post a second in a channel gets 429
 	NoNames   bool          // the app lacks chat:write.customize
 	NoFiles   bool          // the app lacks files:read and files:write
+
+	NoReactions bool // the app lacks reactions:write
 }
 
 // Server is the workspace. Its methods may be called from several goroutines.
@@ -46,6 +48,7 @@ type Server struct {
 	turn     int // whose turn it is to get an event
 	pending  map[string]*delivery
 	files    []*File
+	echoes   []*delivery // to be sent when the answer is made
 	request  *requestURL
 	faults   faults
 }

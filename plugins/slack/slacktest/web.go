@@ -121,8 +121,9 @@ func (s *Server) method(w http.ResponseWriter, r *http.Request, name string, arg
 	call, ok := map[string]func(url.Values) object{
 		"auth.test": s.authTest, "apps.connections.open": s.openConnection, "users.info": s.usersInfo,
 		"conversations.open": s.openDirect, "conversations.info": s.info, "conversations.join": s.join,
-		"chat.update": s.update, "chat.delete": s.remove, "reactions.add": s.react,
+		"chat.update": s.update, "chat.delete": s.remove, "reactions.add": s.react, "reactions.remove": s.unreact,
 		"files.getUploadURLExternal": s.uploadURL, "files.completeUploadExternal": s.complete,
+		"files.info": s.fileInfo, "files.delete": s.deleteFile,
 		"conversations.history": s.history, "conversations.replies": s.replies,
 	}[name]
 	if !ok {
@@ -131,16 +132,28 @@ func (s *Server) method(w http.ResponseWriter, r *http.Request, name string, arg
 	}
 	w.Header().Set("X-OAuth-Scopes", s.scopes())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	answer(w, call(args))
+	o, lost, echoes := call(args), s.faults.unheard(name), s.echoes
+	s.echoes = nil
+	s.mu.Unlock()
+	for _, e := range echoes {
+		s.send(e)
+	}
+	if lost {
+		panic(http.ErrAbortHandler) // the connection breaks
+	}
+	answer(w, o)
 }
 
 func (s *Server) scopes() string {
-	list := "channels:history,channels:join,channels:read,chat:write,files:read,files:write,groups:history,groups:read,im:history,im:write,reactions:read,reactions:write,users:read"
-	if s.options.NoNames {
-		return list
+	list := "channels:history,channels:join,channels:read,chat:write,groups:history,groups:read,im:history,im:write,reactions:read,users:read"
+	for scope, missing := range map[string]bool{
+		"chat:write.customize": s.options.NoNames, "files:read": s.options.NoFiles, "files:write": s.options.NoFiles, "reactions:write": s.options.NoReactions,
+	} {
+		if !missing {
+			list += "," + scope
+		}
 	}
-	return list + ",chat:write.customize"
+	return list
 }
 
 // The methods below are called with s.mu held.
