@@ -8,6 +8,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/core/fetch"
+	"parley.im/plugins/sdk/wire"
 )
 
 // newFetcher makes what gets files that messages name, from where the
@@ -25,8 +26,9 @@ func (h *Host) newFetcher() *fetch.Fetcher {
 	})
 }
 
-// fetch gets a file elsewhere that a message names. The log has its host only:
-// URLs of files are often secrets.
+// fetch gets a file elsewhere that a message names. It is kept for the
+// deliveries only: no event refers to it. The log has its host only: URLs of
+// files are often secrets.
 func (h *Host) fetch(ctx context.Context, o event.Outbound, raw string) (event.Content, error) {
 	c, err := h.fetcher.Fetch(ctx, raw)
 	host := ""
@@ -40,6 +42,7 @@ func (h *Host) fetch(ctx context.Context, o event.Outbound, raw string) (event.C
 		h.Log.Warn("file not fetched: the message goes with its link", "message", o.ID, "host", host, "err", err)
 	default:
 		h.Log.Info("file fetched", "message", o.ID, "host", host, "type", c.MediaType, "size", c.Size)
+		c.Ref = wire.DeliveryRef + c.Ref
 	}
 	return c, err
 }

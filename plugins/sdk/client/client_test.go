@@ -24,6 +24,7 @@ import (
 	"parley.im/plugins/sdk"
 	"parley.im/plugins/sdk/client"
 	"parley.im/plugins/sdk/sdktest"
+	"parley.im/plugins/sdk/wire"
 )
 
 func TestADeliveryAndItsErrorsCross(t *testing.T) {
@@ -52,6 +53,38 @@ func TestADeliveryAndItsErrorsCross(t *testing.T) {
 		}
 		if tc.permanent && event.ReasonOf(err) != tc.reason {
 			t.Errorf("%s: got reason %s, want %s", tc.text, event.ReasonOf(err), tc.reason)
+		}
+	}
+}
+
+// A body that the host keeps for a delivery only is read by a Ref that says so.
+func TestABodyOfADeliveryOnlyIsRead(t *testing.T) {
+	b := sdktest.NewBackend()
+	p := start(t, "scripted", b, nil)
+	kept, err := b.Media().Store(t.Context(), "text/plain", strings.NewReader("fetched"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ref, want := range map[string]string{kept.Ref: "7", wire.DeliveryRef + kept.Ref: "7", wire.DeliveryRef + "1": "", wire.DeliveryRef: ""} {
+		d := message("")
+		d.Content = kept
+		d.Ref = ref
+		r, err := p.Deliver(t.Context(), d)
+		if (err == nil) != (want != "") || err == nil && r.RemoteIDs[0] != want {
+			t.Errorf("%s: %q bytes, %v", ref, r.RemoteIDs, err)
+		}
+	}
+}
+
+// A change goes where its message is, so that it may say nothing else; a message
+// has to say whom it is for.
+func TestWhatComesInSaysWhereItBelongs(t *testing.T) {
+	p := start(t, "scripted", sdktest.NewBackend(), nil)
+	for what, taken := range map[string]bool{
+		"react m1": true, "redact m1": true, "edit m1": true, "react": false, "redact": false, "message m1": false,
+	} {
+		if _, err := p.Deliver(t.Context(), message("about "+what)); (err == nil) != taken {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -165,6 +165,11 @@ func (s *scripted) Deliver(ctx context.Context, d event.Delivery) (event.Receipt
 		return ok, errors.New("something")
 	case "put":
 		return ok, s.put(arg, "said "+arg)
+	case "about":
+		kind, about, _ := strings.Cut(arg, " ")
+		in := event.Inbound{Envelope: event.Envelope{NativeID: arg, Kind: event.Kind(kind), Sender: "test:u/bob", InReplyTo: about}}
+		_, err := s.host.Put(ctx, in)
+		return ok, err
 	case "env":
 		return event.Receipt{State: event.Delivered, RemoteIDs: names(os.Environ())}, nil
 	case "where":

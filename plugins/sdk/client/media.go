@@ -10,16 +10,13 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
 	"parley.im/plugins/sdk/wire"
 )
-
-// refPrefix begins the refs of bodies that are only in memory, while they are
-// being delivered.
-const refPrefix = "delivery:"
 
 // bodies are the large bodies of deliveries under way that are in no store:
 // the connector reads them as media.
@@ -37,7 +34,7 @@ func (b *bodies) keep(c *event.Content) (forget func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last++
-	ref := refPrefix + strconv.Itoa(b.last)
+	ref := wire.DeliveryRef + strconv.Itoa(b.last)
 	if b.data == nil {
 		b.data = map[string][]byte{}
 	}
@@ -142,7 +139,7 @@ func (p *Process) body(ctx context.Context, c event.Content) (io.ReadCloser, err
 	if data, ok := p.bodies.get(c.Ref); ok {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}
-	if c.Ref == "" {
+	if c.Ref = strings.TrimPrefix(c.Ref, wire.DeliveryRef); c.Ref == "" {
 		return nil, errors.Join(sdk.ErrNotFound, errors.New("content has no ref"))
 	}
 	return p.backend.Media().Open(ctx, c)

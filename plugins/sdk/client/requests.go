@@ -116,7 +116,7 @@ func (p *Process) mayPut(in event.Inbound) error {
 		return event.Permanent(fmt.Errorf("put: native id of %d bytes; give 1 to %d", len(in.NativeID), event.MaxAddress))
 	case len(in.Data) > wire.MaxInline:
 		return event.Permanent(fmt.Errorf("put: body of %d bytes in the frame; above %d it goes by media", len(in.Data), wire.MaxInline))
-	case strings.HasPrefix(in.Ref, refPrefix):
+	case strings.HasPrefix(in.Ref, wire.DeliveryRef):
 		return event.Permanent(errors.New("put: the body is that of a delivery; store it first"))
 	case len(in.Files) > maxFiles:
 		return event.Permanent(fmt.Errorf("put: %d files; at most %d come with a message", len(in.Files), maxFiles))
@@ -131,7 +131,7 @@ func (p *Process) mayPut(in event.Inbound) error {
 // maxFiles is how many files a message may have: they are headers on the bus.
 const maxFiles = 32
 
-func unkept(f event.File) bool { return f.Ref == "" || strings.HasPrefix(f.Ref, refPrefix) }
+func unkept(f event.File) bool { return f.Ref == "" || strings.HasPrefix(f.Ref, wire.DeliveryRef) }
 
 func puttable() []event.Kind {
 	return []event.Kind{event.KindMessage, event.KindEdit, event.KindRedact, event.KindReact, event.KindStatus}
@@ -178,13 +178,18 @@ func mayReach(in event.Inbound) error {
 	if len(in.Thread) > wire.MaxAnchor {
 		return fmt.Errorf("thread of %d bytes; give at most %d", len(in.Thread), wire.MaxAnchor)
 	}
-	if in.Recipient == "" && in.Thread != "" {
+	if in.Recipient == "" && (in.Thread != "" || in.InReplyTo != "" && isChange(in.Kind)) {
 		return nil
 	}
 	if err := in.Recipient.Check(); err != nil {
 		return fmt.Errorf("recipient: %w", err)
 	}
 	return nil
+}
+
+// isChange tells of kinds that belong where the message is that they concern.
+func isChange(k event.Kind) bool {
+	return k == event.KindEdit || k == event.KindRedact || k == event.KindReact
 }
 
 func (p *Process) report(ctx context.Context, r event.Report) error {

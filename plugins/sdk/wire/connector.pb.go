@@ -1484,7 +1484,7 @@ type Inbound struct {
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                         // message when empty
 	Sender        string                 `protobuf:"bytes,3,opt,name=sender,proto3" json:"sender,omitempty"`                     // authenticated by the network; its scheme must be one of Description.schemes
 	SenderName    string                 `protobuf:"bytes,4,opt,name=sender_name,json=senderName,proto3" json:"sender_name,omitempty"`
-	Recipient     string                 `protobuf:"bytes,5,opt,name=recipient,proto3" json:"recipient,omitempty"`                    // the address on this network, or the SIP address, that the sender wrote to; empty: the thread tells
+	Recipient     string                 `protobuf:"bytes,5,opt,name=recipient,proto3" json:"recipient,omitempty"`                    // the address on this network, or the SIP address, that the sender wrote to; empty: the thread tells, or the message that an edit, a deletion or a reaction is about
 	Thread        string                 `protobuf:"bytes,6,opt,name=thread,proto3" json:"thread,omitempty"`                          // thread on this network, in the words of an anchor
 	InReplyTo     string                 `protobuf:"bytes,7,opt,name=in_reply_to,json=inReplyTo,proto3" json:"in_reply_to,omitempty"` // native id of the message this one answers, edits or concerns
 	Title         string                 `protobuf:"bytes,8,opt,name=title,proto3" json:"title,omitempty"`

@@ -15,6 +15,11 @@ import (
 // MaxAnchor is the longest anchor or thread, in bytes.
 const MaxAnchor = 512
 
+// DeliveryRef begins the Refs of bodies that are there only while they are
+// being delivered: who wants to keep one stores it. What follows is the Ref of
+// one in Media, or stands for one in the host's memory.
+const DeliveryRef = "delivery:"
+
 // Limits of a receipt, which becomes headers of a status event.
 const (
 	maxRemoteIDs = 32
