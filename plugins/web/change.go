@@ -50,13 +50,14 @@ func unable(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// apply makes the change that a delivery brings.
+// apply makes the change that a delivery brings. Who may delete a message, the
+// network has decided where it was deleted: moderators may, too.
 func (c *connector) apply(ctx context.Context, d event.Delivery, at claim) error {
 	if at.Done {
 		return errNoMessage
 	}
 	who := author(d)
-	change := func(m *message) (*message, error) { return m.deleted(who) }
+	change := func(m *message) (*message, error) { return m.deleted(), nil }
 	switch {
 	case d.Kind == event.KindRedact && at.Kind == event.KindReact:
 		change = func(m *message) (*message, error) { return m.unreacted(who, d.InReplyTo) }
@@ -121,17 +122,14 @@ var errLarge = errors.New("the message would be too large")
 
 // deleted returns m without what it said, or nil when that is gone already.
 // Its place stays, so that the same delivery is still known.
-func (m *message) deleted(who event.Address) (*message, error) {
-	if !m.theirs(who) {
-		return nil, errNotTheirs
-	}
+func (m *message) deleted() *message {
 	if m.Deleted {
-		return nil, nil
+		return nil
 	}
 	n := *m
 	n.Deleted = true
 	n.Text, n.HTML, n.Title, n.Files, n.Reactions, n.Edited = "", "", "", nil, nil, 0
-	return &n, nil
+	return &n
 }
 
 // change makes a message what f makes of it, durably and visibly, and returns

@@ -134,6 +134,7 @@ func TestRefusedChanges(t *testing.T) {
 	c.deliver(about(alice, event.KindRedact, "d0", "r0", ""))
 	c.deliver(from(alice, "web:room/lobby", "d1", "hello"))
 	c.deliver(about(alice, event.KindEdit, "d1", "e1", "hello!"))
+	c.deliver(about(alice, event.KindReact, "d1", "e2", "👍"))
 	c.deliver(from(event.Anonymous, "web:room/lobby", "d2", "who?"))
 	for _, tc := range []struct {
 		name  string
@@ -144,8 +145,7 @@ func TestRefusedChanges(t *testing.T) {
 		{"an edit of what was never said", func(d *event.Delivery) { d.InReplyTo = nativeID("r:lobby", 1) }},
 		{"an edit of somebody else's", func(d *event.Delivery) { d.Sender, d.From = "sip:bob@127.0.0.1", "sip:bob@127.0.0.1" }},
 		{"an edit of what was said here", func(d *event.Delivery) { d.InReplyTo = nativeID("r:lobby", said.Seq) }},
-		{"a deletion of what was said here", func(d *event.Delivery) { d.Kind, d.InReplyTo = event.KindRedact, nativeID("r:lobby", said.Seq) }},
-		{"a deletion of somebody else's", func(d *event.Delivery) { d.Kind, d.Sender = event.KindRedact, "sip:bob@127.0.0.1" }},
+		{"a reaction of somebody else's taken back", func(d *event.Delivery) { d.Kind, d.InReplyTo, d.Sender = event.KindRedact, "e2", "sip:bob@127.0.0.1" }},
 		{"a deletion of an edit", func(d *event.Delivery) { d.Kind, d.InReplyTo = event.KindRedact, "e1" }},
 		{"an edit by another who has no name", func(d *event.Delivery) { d.InReplyTo, d.Sender = "d2", event.Anonymous }},
 		{"an edit of what is deleted", func(d *event.Delivery) { d.InReplyTo = "d0" }},
@@ -166,6 +166,30 @@ func TestRefusedChanges(t *testing.T) {
 	v, _ := eve.conv("r:lobby")
 	if got := texts(v.Messages); !slices.Equal(got, []string{"mine", "", "hello!", "who?"}) {
 		t.Errorf("the room shows %q", got)
+	}
+}
+
+// The network where a message is deleted decides who may: a moderator there
+// deletes what others said, and what was said here, too.
+func TestAModeratorDeletes(t *testing.T) {
+	c := start(t, newState(), "")
+	eve := c.join("eve")
+	said := eve.say("r:lobby", "mine")
+	c.deliver(from(alice, "web:room/lobby", "d1", "hello"))
+	c.deliver(from(event.Anonymous, "web:room/lobby", "d2", "who?"))
+	for id, concerns := range map[string]string{"f1": "d1", "f2": "d2", "f3": nativeID("r:lobby", said.Seq)} {
+		for range 2 {
+			c.deliver(about("matrix:u/moderator:hs.org", event.KindRedact, concerns, id, ""))
+		}
+	}
+	v, _ := eve.conv("r:lobby")
+	for _, m := range v.Messages {
+		if !m.Deleted || m.Text != "" {
+			t.Errorf("shown: %+v", m)
+		}
+	}
+	if len(v.Messages) != 3 {
+		t.Errorf("%d messages", len(v.Messages))
 	}
 }
 

@@ -20,11 +20,18 @@ import (
 // less.
 const maxFile = 100 << 20
 
-// Limits of uploads that are not part of a message yet.
+// Limits of uploads that are not part of a message yet. What is never sent
+// can't be taken out of Media again: it lies there as long as the log goes back,
+// so that it counts for long.
 const (
 	uploadLasts = time.Hour
 	maxUploads  = 16 // of one person
 	maxAttached = 10 // files of one message
+
+	unsentLasts = 24 * time.Hour
+	maxUnsent   = 256 << 20 // bytes of one person
+	maxUnsents  = 2 << 30   // of all: names cost nothing
+	leastUpload = 256 << 10 // that any counts
 )
 
 // A file is one that stands beside a message; its body is in Media.
@@ -80,49 +87,73 @@ type uploads struct {
 
 type upload struct {
 	person string
-	file   file
+	size   int64
+	file   *file // nil while it comes in
 	at     time.Time
 }
 
-var errUploads = errors.New("send what you have first: too many files wait")
+var (
+	errUploads = errors.New("send what you have first: too many files wait")
+	errUnsent  = errors.New("too much was uploaded and never sent; try again tomorrow")
+)
 
-// add keeps a file of a person's and returns its id.
-func (u *uploads) add(person string, f file, now time.Time) (string, error) {
+// reserve makes room for a file of a person's and returns its id.
+func (u *uploads) reserve(person string, size int64, now time.Time) (string, error) {
+	size = max(size, leastUpload)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.all == nil {
 		u.all = map[string]upload{}
 	}
-	mine := 0
+	waiting, mine, every := 0, size, size
 	for id, x := range u.all {
-		if now.Sub(x.at) > uploadLasts {
+		if now.Sub(x.at) > unsentLasts {
 			delete(u.all, id)
-		} else if x.person == person {
-			mine++
+			continue
+		}
+		every += x.size
+		if x.person != person {
+			continue
+		}
+		if mine += x.size; now.Sub(x.at) <= uploadLasts {
+			waiting++
 		}
 	}
-	if mine >= maxUploads {
+	switch {
+	case waiting >= maxUploads:
 		return "", errUploads
+	case mine > maxUnsent, every > maxUnsents:
+		return "", errUnsent
 	}
 	id := rand.Text()
-	u.all[id] = upload{person, f, now}
+	u.all[id] = upload{person: person, size: size, at: now}
 	return id, nil
 }
 
+// keep fills the room with a file that is in Media.
+func (u *uploads) keep(id string, f file) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	x := u.all[id]
+	x.file = &f
+	u.all[id] = x
+}
+
 // get returns the files of a person's by their ids.
-func (u *uploads) get(person string, ids []string) (list []file, ok bool) {
+func (u *uploads) get(person string, ids []string, now time.Time) (list []file, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, id := range ids {
-		x, known := u.all[id]
-		if !known || x.person != person {
+		x := u.all[id]
+		if x.file == nil || x.person != person || now.Sub(x.at) > uploadLasts {
 			return nil, false
 		}
-		list = append(list, x.file)
+		list = append(list, *x.file)
 	}
 	return list, true
 }
 
+// forget drops what was sent, or did not come in.
 func (u *uploads) forget(ids []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -133,30 +164,49 @@ func (u *uploads) forget(ids []string) {
 
 // postFile keeps a file that a person is about to send.
 func (s *server) postFile(w http.ResponseWriter, r *http.Request, p person) {
+	switch {
+	case r.ContentLength < 0:
+		refuse(w, http.StatusLengthRequired, "say how large the file is")
+		return
+	case r.ContentLength > maxFile:
+		refuse(w, http.StatusRequestEntityTooLarge, "that file is too large")
+		return
+	}
+	id, err := s.uploads.reserve(p.Name, r.ContentLength, time.Now())
+	if err != nil {
+		refuse(w, http.StatusTooManyRequests, err.Error())
+		return
+	}
+	f, err := s.upload(r)
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		s.uploads.keep(id, f)
+		answer(w, map[string]any{"id": id, "name": f.Name, "size": f.Size})
+		return
+	case errors.As(err, &large), event.IsPermanent(err):
+		refuse(w, http.StatusRequestEntityTooLarge, "that file is too large")
+	default:
+		s.fail(w, err)
+	}
+	s.uploads.forget([]string{id})
+}
+
+// upload stores the file that a request brings.
+func (s *server) upload(r *http.Request) (file, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || len(kind) > 100 {
 		kind = "application/octet-stream"
 	}
 	kept, err := s.host.Media().Store(r.Context(), kind, r.Body)
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large), event.IsPermanent(err):
-		refuse(w, http.StatusRequestEntityTooLarge, "that file is too large")
-		return
-	case err != nil:
-		s.fail(w, err)
-		return
+	if err != nil {
+		return file{}, err
 	}
 	f := fileOf(r.URL.Query().Get("name"), kept)
 	if f.Name == "" {
 		f.Name = "file"
 	}
-	id, err := s.uploads.add(p.Name, f, time.Now())
-	if err != nil {
-		refuse(w, http.StatusTooManyRequests, err.Error())
-		return
-	}
-	answer(w, map[string]any{"id": id, "name": f.Name, "size": f.Size})
+	return f, nil
 }
 
 // pictures are the types that a page may show; SVG is a program.

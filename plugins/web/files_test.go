@@ -1,6 +1,9 @@
 package web
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -118,18 +121,75 @@ func TestUploadsAreLimitedAndThePagesOwn(t *testing.T) {
 			t.Errorf("%s: %d", name, code)
 		}
 	}
-	u := uploads{}
-	now := time.Unix(1_800_000_000, 0)
+	before := len(c.host.kept)
 	for range maxUploads {
-		if _, err := u.add("eve", file{}, now); err != nil {
-			t.Fatal(err)
+		if code, _ := eve.upload("x", "x/y", "x"); code != http.StatusOK {
+			t.Fatal(code)
 		}
 	}
-	if _, err := u.add("eve", file{}, now); err == nil {
-		t.Error("more than enough are kept")
+	if code, _ := eve.upload("x", "x/y", "x"); code != http.StatusTooManyRequests || len(c.host.kept) != before+maxUploads {
+		t.Errorf("one too many: %d, %d are stored", code, len(c.host.kept)-before)
 	}
-	if _, err := u.add("eve", file{}, now.Add(uploadLasts+1)); err != nil {
-		t.Errorf("old ones stand in the way: %v", err)
+	q := c.join("bob").request("POST", "/api/files?name=x", io.LimitReader(endless{}, 10))
+	q.ContentLength = -1
+	if code, _ := eve.do(q); code != http.StatusLengthRequired || len(c.host.kept) != before+maxUploads {
+		t.Errorf("of any length: %d", code)
+	}
+}
+
+// What is uploaded and never sent stays in Media: it is bounded for each person
+// and for all, in number for an hour and in bytes for a day.
+func TestWhatIsNeverSentIsBounded(t *testing.T) {
+	begin := time.Unix(1_800_000_000, 0)
+	for name, tc := range map[string]struct {
+		size  int64
+		every time.Duration // between two uploads
+		names int
+		most  int // taken within a day
+		err   error
+	}{
+		"many at once":      {1, 0, 1, maxUploads, errUploads},
+		"many in a day":     {1, uploadLasts / 8, 1, 8 * 24, nil},
+		"large ones":        {100 << 20, 0, 1, 2, errUnsent},
+		"large, one by one": {100 << 20, uploadLasts + 1, 1, 2, errUnsent},
+		"under many names":  {100 << 20, 0, 1000, 20, errUnsent},
+		"small, many names": {0, 0, 100_000, maxUnsents / leastUpload, errUnsent},
+	} {
+		u, taken, now := uploads{}, 0, begin
+		for i := 0; now.Sub(begin) < unsentLasts; i++ {
+			if _, err := u.reserve(fmt.Sprint(i%tc.names), tc.size, now); err != nil {
+				if !errors.Is(err, tc.err) {
+					t.Errorf("%s: %v", name, err)
+				}
+				break
+			}
+			taken++
+			now = now.Add(tc.every)
+		}
+		if taken != tc.most {
+			t.Errorf("%s: %d are taken, want %d", name, taken, tc.most)
+		}
+		if _, err := u.reserve("0", tc.size, begin.Add(2*unsentLasts+1)); err != nil || len(u.all) != 1 {
+			t.Errorf("%s: days later: %v, %d", name, err, len(u.all))
+		}
+	}
+	u := uploads{}
+	for range 10 { // what was sent, or did not come in, does not count
+		id, err := u.reserve("eve", maxFile, begin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := u.get("eve", []string{id}, begin); ok {
+			t.Error("it is there before it is")
+		}
+		u.keep(id, file{Name: "x"})
+		if _, ok := u.get("eve", []string{id}, begin.Add(uploadLasts+1)); ok {
+			t.Error("it is there for ever")
+		}
+		if list, ok := u.get("eve", []string{id}, begin); !ok || list[0].Name != "x" {
+			t.Error("it is not there")
+		}
+		u.forget([]string{id})
 	}
 }
 
@@ -143,13 +203,19 @@ func TestDeliveredFilesAndFormatsAreShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Files = []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Data: []byte("png")}}, {Name: "b.pdf", Content: kept}}
+	fetched := event.Content{MediaType: "image/png", Ref: "delivery:1", Size: 3} // which the host lets go of
+	d.Files = append(d.Files, event.File{Name: "c.png", Content: fetched})
 	c.deliver(d)
 	v, _ := eve.conv("r:lobby")
 	m := v.Messages[0]
-	if m.HTML != "<p><strong>now</strong></p>" || m.Text != "now" || len(m.Files) != 2 {
+	if m.HTML != "<p><strong>now</strong></p>" || m.Text != "now" || len(m.Files) != 3 {
 		t.Errorf("%+v", m)
 	}
-	for n, want := range []string{"image/png", "application/octet-stream"} {
+	stored, err := c.store.get(t.Context(), "r:lobby", m.Seq)
+	if err != nil || stored.Files[1].Ref != kept.Ref || !strings.HasPrefix(stored.Files[2].Ref, "kept") {
+		t.Errorf("kept: %+v, %v", stored.Files, err)
+	}
+	for n, want := range []string{"image/png", "application/octet-stream", "image/png"} {
 		if r := eve.fetch("r:lobby", m.Seq, n); r.StatusCode != 200 || r.Header.Get("Content-Type") != want || r.ContentLength != 3 {
 			t.Errorf("%d: %d %v", n, r.StatusCode, r.Header)
 		}

@@ -157,7 +157,7 @@ func (s *server) say(ctx context.Context, p person, in postRequest) (*message, e
 	if m := c.byNonce(string(personAddress(p.Name)), in.Nonce); m != nil {
 		return m, nil
 	}
-	files, ok := s.uploads.get(p.Name, in.Files)
+	files, ok := s.uploads.get(p.Name, in.Files, time.Now())
 	if !ok {
 		return nil, errNoUpload
 	}

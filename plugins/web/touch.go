@@ -118,8 +118,10 @@ func editIt(p person, t touch, m *message, _ string) (*message, waiting, error) 
 }
 
 func deleteIt(p person, _ touch, m *message, _ string) (*message, waiting, error) {
-	n, err := m.deleted(p.mine(m))
-	return n, waiting{Kind: event.KindRedact, About: m.id()}, err
+	if !m.theirs(p.mine(m)) {
+		return nil, waiting{}, errNotTheirs
+	}
+	return m.deleted(), waiting{Kind: event.KindRedact, About: m.id()}, nil
 }
 
 func reactToIt(p person, t touch, m *message, id string) (*message, waiting, error) {
