@@ -57,7 +57,7 @@ func concernOf(h happening) (c concern, ok bool) {
 // concerned hands over an edit, a deletion or a reaction. What goes nowhere is
 // not told to anybody: it is no message.
 func (c *connector) concerned(ctx context.Context, h happening, about concern) error {
-	insider, place, err := c.whereabouts(ctx, h.Room)
+	insider, place, err := c.whereabouts(ctx, h)
 	if err != nil {
 		return err
 	}

@@ -59,14 +59,15 @@ func TestFilesAloneAreTheMessage(t *testing.T) {
 	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
 	b := start(t, hs, sdktest.NewBackend())
 	var want []string
-	for i, words := range []string{"", " \n"} {
+	for i, words := range []string{"", " \n", " \n"} {
+		files := 1 + i/2
 		d := to("matrix:r/ops:hs.org", event.ModeRoom, fmt.Sprint("d", i), words)
-		for n := range i + 1 {
+		for n := range files {
 			d.Files = append(d.Files, file(fmt.Sprint(i, n, ".ogg"), "audio/ogg", "ogg"))
 			want = append(want, d.Files[n].Name)
 		}
 		r := b.deliver(d)
-		if got, found, err := b.Find(t.Context(), d, d.Sent); !found || err != nil || !reflect.DeepEqual(got, r) || len(r.RemoteIDs) != i+1 {
+		if got, found, err := b.Find(t.Context(), d, d.Sent); !found || err != nil || !reflect.DeepEqual(got, r) || len(r.RemoteIDs) != files {
 			t.Errorf("%q: found: %v, %v, %+v; the receipt was %+v", words, found, err, got, r)
 		}
 	}

@@ -45,7 +45,7 @@ func (c *connector) member(ctx context.Context, h happening) error {
 // botInvited has the bot join the rooms that routes name, and no others.
 func (c *connector) botInvited(ctx context.Context, h happening) error {
 	c.places.askAgain()
-	place, err := c.places.at(ctx, h.Room)
+	place, err := c.placeOf(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (c *connector) ghostInvited(ctx context.Context, h happening, ghost id.User
 	if _, err := c.ghosts.ensure(ctx, a, ""); err != nil {
 		return c.passOver("invitation not answered", h, err)
 	}
-	place, err := c.places.at(ctx, h.Room)
+	place, err := c.placeOf(ctx, h)
 	if err != nil {
 		return err
 	}

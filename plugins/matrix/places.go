@@ -56,6 +56,7 @@ func (p *places) at(ctx context.Context, room id.RoomID) (event.Address, error) 
 			return place.address, nil
 		}
 	}
+	var unknown error
 	for _, place := range p.list {
 		if place.target.kind != aAlias || p.isMissing(place.target.id) {
 			continue
@@ -65,12 +66,12 @@ func (p *places) at(ctx context.Context, room id.RoomID) (event.Address, error) 
 		case err != nil && event.IsPermanent(unsent("", err)): // there is no such room
 			p.miss(place.target.id)
 		case err != nil:
-			return "", err
+			unknown = err // it may be another
 		case found == room:
 			return place.address, nil
 		}
 	}
-	return "", nil
+	return "", unknown
 }
 
 // names tells whether a route names a room by an alias.

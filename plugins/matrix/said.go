@@ -161,7 +161,7 @@ func (c *connector) said(ctx context.Context, h happening) error {
 	if !ok || m.Relates.Type == "m.replace" || m.Type == "m.key.verification.request" {
 		return nil
 	}
-	insider, place, err := c.whereabouts(ctx, h.Room)
+	insider, place, err := c.whereabouts(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -201,21 +201,33 @@ func (c *connector) said(ctx context.Context, h happening) error {
 	return err
 }
 
-// whereabouts returns who of ours is in a room, and the address by which
-// routes know it, "" for a room of a ghost.
-func (c *connector) whereabouts(ctx context.Context, at id.RoomID) (insider id.UserID, place event.Address, err error) {
-	if place, err = c.places.at(ctx, at); err != nil {
+// whereabouts returns who of ours is in the room of an event, and the address
+// by which routes know it, "" for a room of a ghost.
+func (c *connector) whereabouts(ctx context.Context, h happening) (insider id.UserID, place event.Address, err error) {
+	if place, err = c.placeOf(ctx, h); err != nil {
 		return c.names.bot, place, err
 	}
 	if place == "" {
-		insider, err = c.inside(ctx, at)
+		insider, err = c.inside(ctx, h.Room)
 		return insider, "", err
 	}
 	// The room may be younger than the connector, and a ghost alone in it.
-	if err := c.rooms.enter(ctx, c.names.bot, at, nil); err != nil {
-		c.log.Debug("the bot is not in a room that a route names", "room", at, "err", err)
+	if err := c.rooms.enter(ctx, c.names.bot, h.Room, nil); err != nil {
+		c.log.Debug("the bot is not in a room that a route names", "room", h.Room, "err", err)
 	}
 	return c.names.bot, place, nil
+}
+
+// placeOf returns the address by which routes know the room of an event, "" for
+// any other room: also when nobody can tell for a while which one an alias on
+// another server is.
+func (c *connector) placeOf(ctx context.Context, h happening) (event.Address, error) {
+	place, err := c.places.at(ctx, h.Room)
+	if err != nil && h.goesWithout(err) {
+		c.log.Debug("an alias that a route names can't be looked up", "event", h.ID, "err", err)
+		return "", nil
+	}
+	return place, err
 }
 
 // threadOf returns the thread of a message that is answered outside of it, by

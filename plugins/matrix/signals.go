@@ -68,7 +68,7 @@ func (c *connector) composing(ctx context.Context, h happening) error {
 	if len(active)+len(stopped) == 0 {
 		return nil
 	}
-	insider, to, err := c.whereabouts(ctx, h.Room)
+	insider, to, err := c.whereabouts(ctx, h)
 	if err == nil && to == "" {
 		to = c.correspondent(ctx, h.Room, insider)
 	}
@@ -110,7 +110,7 @@ func (c *connector) read(ctx context.Context, h happening) error {
 			if c.names.owns(u) {
 				continue
 			}
-			if err := c.displayed(ctx, h.Room, message, r.Time); err != nil {
+			if err := c.displayed(ctx, h, message, r.Time); err != nil {
 				return err
 			}
 			break // one reader is enough
@@ -119,12 +119,12 @@ func (c *connector) read(ctx context.Context, h happening) error {
 	return nil
 }
 
-func (c *connector) displayed(ctx context.Context, at id.RoomID, message id.EventID, ms int64) error {
-	insider, _, err := c.whereabouts(ctx, at)
+func (c *connector) displayed(ctx context.Context, h happening, message id.EventID, ms int64) error {
+	insider, _, err := c.whereabouts(ctx, h)
 	if err != nil {
 		return err
 	}
-	about, err := c.fetch(ctx, insider, at, message)
+	about, err := c.fetch(ctx, insider, h.Room, message)
 	if err != nil {
 		return err
 	}

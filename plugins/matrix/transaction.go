@@ -202,11 +202,11 @@ func (c *connector) unreadable(ctx context.Context, h happening) error {
 }
 
 // passOver logs why something that is a courtesy could not be done, and lets
-// the rest go on; it returns err when the homeserver is away, so that the
-// event comes again.
+// the rest go on; it returns err when the homeserver seems to be away, so that
+// the event comes again.
 func (c *connector) passOver(what string, h happening, err error) error {
 	var f *failure
-	if errors.As(err, &f) && f.away() {
+	if errors.As(err, &f) && f.away() && !h.goesWithout(err) {
 		return err
 	}
 	c.log.Warn(what, "room", h.Room, "event", h.ID, "err", err)

@@ -104,6 +104,42 @@ func TestFilesOfPeopleWaitForAHomeserverThatIsAway(t *testing.T) {
 	}
 }
 
+// A route that names a room on a server that is away is no reason to hold up
+// what is said in others.
+func TestAnAliasThatCanNotBeResolvedHoldsUpNoOtherRoom(t *testing.T) {
+	hs := newHomeserver(t)
+	bob := hs.Human("bob", "")
+	b := start(t, hs, sdktest.NewBackend(), "matrix:r/far:away.org", "matrix:r/ops:hs.org")
+	ops := bob.Create(matrixtest.Room{Alias: "ops", Public: true})
+	bob.Invite(ops, hs.Bot())
+	room := direct(t, hs, bob)
+	b.settled()
+	hs.FailAt("/directory/room/%23far", 1000, 502, "M_UNKNOWN")
+	b.places.askAgain()
+	said := func(at, id string, age time.Duration) matrixtest.Event {
+		return matrixtest.Event{
+			ID: "$" + id, Room: at, Time: time.Now().Add(-age).UnixMilli(), Content: map[string]any{"msgtype": "m.text", "body": id},
+		}
+	}
+	for _, tc := range []struct {
+		name  string
+		ev    matrixtest.Event
+		taken bool
+		to    event.Address
+	}{
+		{"in another room of a route", said(ops, "a", 0), true, "matrix:r/ops:hs.org"},
+		{"in a room that may be the one, just now", said(room, "b", 0), false, ""},
+		{"in a room that may be the one, a while ago", said(room, "c", time.Hour), true, "sip:alice@example.com"},
+	} {
+		n := len(b.Inbounds())
+		taken := b.push(tc.ev)
+		in := b.Inbounds()[n:]
+		if taken != tc.taken || taken && (len(in) != 1 || in[0].Recipient != tc.to) {
+			t.Errorf("%s: taken: %v; came in %+v", tc.name, taken, in)
+		}
+	}
+}
+
 // Each repetition of a transaction comes further than the last, however many of
 // its files can't be fetched.
 func TestWhatATransactionHasDoneIsNotDoneAgain(t *testing.T) {
