@@ -2,6 +2,7 @@ package slack
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -147,7 +148,7 @@ func TestFilesThatAreTooSlowAreNamed(t *testing.T) {
 	s := newWorkspace(t, slacktest.Options{})
 	p := start(t, s, bySocket(s))
 	ops := s.Channel("ops")
-	p.c.haste = haste{deliver: time.Hour, least: 300 * time.Millisecond, most: 300 * time.Millisecond, rate: 1}
+	p.c.haste = haste{deliver: time.Hour, least: time.Second, most: time.Second, rate: 1}
 	s.Slow("upload", patience)
 	d := from("o1", address(s.Team, ops), event.ModeRoom, "look")
 	d.Files = []event.File{file("a.png", "one"), file("b.png", "two")}
@@ -161,11 +162,57 @@ func TestFilesThatAreTooSlowAreNamed(t *testing.T) {
 	if len(m) != 3 || !strings.Contains(m[1].Text, "not passed on: a.png: handing it to Slack took too long") || !strings.Contains(m[2].Text, "b.png") || strings.Contains(m[1].Text, "http") {
 		t.Errorf("shown is %+v", m)
 	}
-	if !slices.Equal(r.Losses, []string{string(notUploaded), string(notUploaded)}) || len(r.RemoteIDs) != 1 || s.Requests("upload") != maxUploads+1 {
+	if !slices.Equal(r.Losses, []string{string(notUploaded), string(notUploaded)}) || len(r.RemoteIDs) != 3 || s.Requests("upload") != maxUploads+1 {
 		t.Errorf("%+v after %d uploads", r, s.Requests("upload"))
 	}
 	if f, found, err := p.c.Find(t.Context(), d, time.Now()); err != nil || !found || !reflect.DeepEqual(f, r) {
 		t.Errorf("found %v %+v, %v", found, f, err)
+	}
+	p.deliver(about(d, "o2", event.KindRedact, "", r.RemoteIDs...)) // the names of the files, too
+	if left := s.Messages(ops); len(left) != 0 {
+		t.Errorf("left is %+v", left)
+	}
+}
+
+// While nobody can tell whether a file is shown it is not sent again.
+func TestAFileWaitsUntilSlackSaysWhetherItIsShown(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops := s.Channel("ops")
+	d := from("o1", address(s.Team, ops), event.ModeRoom, "look")
+	d.Files = []event.File{file("a.png", "one")}
+	for _, method := range []string{"files.completeUploadExternal", "files.info"} {
+		s.Mute(method, 1)
+		if _, err := p.c.Deliver(t.Context(), d); err == nil || policy(err) || event.IsPermanent(err) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	if p.deliver(d); s.Requests("upload") != 1 || len(s.Files(ops)) != 1 {
+		t.Errorf("%d uploads, %q", s.Requests("upload"), names(s.Files(ops)))
+	}
+}
+
+// What nobody will ask for any more is not kept.
+func TestOldNotesAreForgotten(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	state := p.backend.State()
+	for _, prefix := range []string{progressPrefix, reactionPrefix} {
+		for name, at := range map[string]time.Time{"old": time.Now().Add(-keepNotes - time.Hour), "new": time.Now()} {
+			value, err := json.Marshal(progress{At: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := state.Put(t.Context(), prefix+name, value, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.c.forget(t.Context(), prefix); err != nil {
+			t.Error(err)
+		}
+		if left, err := state.List(t.Context(), prefix, "", 10); err != nil || len(left) != 1 || left[0].Key != prefix+"new" {
+			t.Errorf("left are %v, %v", left, err)
+		}
 	}
 }
 

@@ -17,8 +17,8 @@ type progress struct {
 	TS      string   // of the text
 	Thread  string   // in which the text stands; "" if at the top
 	Files   int      // how many are settled
-	IDs     []string // of those that Slack has taken
-	Losses  []string // of those that it has not
+	Names   []string // of those that Slack has taken, and of the notes about others
+	Losses  []string // one for each that it has not
 	Pending string   // id of the next, if it may be shown already
 	Tries   int      // uploads that failed
 	At      time.Time
@@ -27,10 +27,7 @@ type progress struct {
 // receipt is what became of a message that has come so far.
 func (p progress) receipt(d event.Delivery, channel string) event.Receipt {
 	r := receipt(d, spot{channel, p.Thread}, p.TS)
-	for _, id := range p.IDs {
-		r.RemoteIDs = append(r.RemoteIDs, fileName(id))
-	}
-	r.Losses = p.Losses
+	r.RemoteIDs, r.Losses = append(r.RemoteIDs, p.Names...), p.Losses
 	return r
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"parley.im/bus/event"
 	"parley.im/plugins/content/markup"
 )
 
@@ -96,6 +97,9 @@ func FuzzEvent(f *testing.F) {
 	f.Add([]byte(`{"type":"event_callback","team_id":"T1","event":{"type":"message","channel":"C1","ts":"1.2","user":"U1","text":"x"}}`))
 	f.Add([]byte(`{"type":"event_callback","authorizations":[{}],"event":{"type":"message","files":[{}],"metadata":{}}}`))
 	f.Add([]byte(`{"event":[]}`))
+	f.Add([]byte(`{"type":"event_callback","event":{"type":"message","subtype":"message_changed","channel":"C1","ts":"1.3","message":{"user":"U1","ts":"1.2"},"previous_message":{"user":"U1","ts":"1.2","text":"x"}}}`))
+	f.Add([]byte(`{"type":"event_callback","event":{"type":"message","subtype":"message_deleted","channel":"C1","ts":"1.3","deleted_ts":"1.2","previous_message":{"user":"U1","files":[{}]}}}`))
+	f.Add([]byte(`{"type":"event_callback","event":{"type":"reaction_removed","user":"U1","reaction":"tada","event_ts":"1.3","item":{"type":"message","channel":"C1","ts":"1.2"}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		h, ok, err := hear(body)
 		if ok && err != nil {
@@ -103,6 +107,12 @@ func FuzzEvent(f *testing.F) {
 		}
 		if _, valid := readSpot(h.spot().String()); ok && !valid {
 			t.Errorf("%q was taken for a message", h.spot())
+		}
+		if !ok || h.kind == "" {
+			return
+		}
+		if _, valid := readSpot(h.about.String()); !valid || h.User == "" || h.Bot != "" || h.kind == event.KindRedact && h.Reaction == "" && len(h.parts()) == 0 {
+			t.Errorf("%+v concerns %q", h.said, h.about)
 		}
 	})
 }

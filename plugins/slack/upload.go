@@ -109,16 +109,12 @@ func (s *sending) files(ctx, limited context.Context, moved bool) error {
 // file sends the next file, or names it when Slack will never take it or when
 // it has been tried often enough.
 func (s *sending) file(ctx, limited context.Context, f event.File) error {
-	if s.p.Pending != "" && s.c.shown(limited, s.p.Pending, s.channel) {
-		s.p.IDs = append(s.p.IDs, s.p.Pending)
-		return nil
-	}
 	timed, cancel := context.WithTimeout(limited, s.c.haste.file(length(f)))
 	defer cancel()
 	id, err := s.upload(ctx, timed, f)
 	switch {
 	case err == nil:
-		s.p.IDs = append(s.p.IDs, id)
+		s.p.Names = append(s.p.Names, fileName(id))
 		return nil
 	case ctx.Err() != nil: // the host has given up, not Slack
 		return err
@@ -145,8 +141,12 @@ func policy(err error) bool {
 // receipt says it.
 func (s *sending) lose(ctx context.Context, f event.File, why string) error {
 	note := escape("[file not passed on: " + oneLine(f.Name) + ": " + why + "]")
-	_, err := s.c.post(ctx, post{id: s.d.ID + "/f", at: s.thread(), text: note})
-	if err != nil && !declined(err) {
+	at := s.thread()
+	ts, err := s.c.post(ctx, post{id: s.d.ID + "/f", at: at, text: note})
+	switch {
+	case err == nil:
+		s.p.Names = append(s.p.Names, spot{at.channel, ts}.String())
+	case !declined(err):
 		return err
 	}
 	s.p.Losses = append(s.p.Losses, string(notUploaded))
@@ -170,12 +170,18 @@ func declined(err error) bool {
 }
 
 // upload hands a file to Slack and shows it in the channel. Before the step
-// that shows it, the file's id is noted as pending: that step can be taken once.
+// that shows it, the file's id is noted as pending: that step can be taken once,
+// and may have been taken without its answer being heard.
 // https://docs.slack.dev/messaging/working-with-files
 func (s *sending) upload(ctx, timed context.Context, f event.File) (id string, err error) {
 	api, size := s.c.api, length(f)
 	if size == 0 {
 		return "", event.Permanent(errors.New("the file is empty"))
+	}
+	if pending := s.p.Pending; pending != "" {
+		if shown, err := s.c.shown(timed, pending, s.channel); shown || err != nil {
+			return pending, err
+		}
 	}
 	body, err := s.c.host.Media().Open(timed, f.Content)
 	if err != nil {
@@ -218,15 +224,22 @@ func uploadFault(err error) error {
 	return explain(err)
 }
 
-// shown tells whether a file is shown in a channel: the step that shows it may
-// have been taken without its answer being heard.
-func (c *connector) shown(ctx context.Context, file, channel string) bool {
+// shown tells whether a file is shown in a channel, or was.
+func (c *connector) shown(ctx context.Context, file, channel string) (bool, error) {
 	var f *slack.File
 	err := c.api.call(ctx, func(ctx context.Context) (err error) {
 		f, _, _, err = c.api.client.GetFileInfoContext(ctx, file, 0, 0)
 		return err
 	})
-	return err == nil && slices.Contains(slices.Concat(f.Channels, f.Groups, f.IMs), channel)
+	switch {
+	case err == nil:
+		return slices.Contains(slices.Concat(f.Channels, f.Groups, f.IMs), channel), nil
+	case isRefusal(err, "file_deleted"):
+		return true, nil
+	case declined(err):
+		return false, nil
+	}
+	return false, err
 }
 
 // named stands for the text of a message that is nothing but files.
