@@ -45,7 +45,7 @@ lint: ## formatting, vet, staticcheck, tidiness, known vulnerabilities
 	.ci/lint
 
 generate: ## code and tables made from other files; needs protoc
-	.ci/need protobuf-compiler
+	.ci/need protobuf-compiler libprotobuf-dev
 	go generate ./...
 
 clean:
