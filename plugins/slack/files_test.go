@@ -262,6 +262,18 @@ func TestWhatAnErrorOfAnUploadSays(t *testing.T) {
 	}
 }
 
+func TestAFileThatIsGoneIsNamed(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops := s.Channel("ops")
+	d := from("o1", address(s.Team, ops), event.ModeRoom, "look")
+	d.Files = []event.File{{Name: "a.png", Content: event.Content{MediaType: "image/png", Ref: "gone", SHA256: "gone", Size: 3}}, file("b.png", "two")}
+	r := p.deliver(d)
+	if m := s.Messages(ops); len(m) != 2 || !strings.Contains(m[1].Text, "a.png: the file is not kept any more") || !slices.Equal(names(s.Files(ops)), []string{"b.png two"}) || len(r.Losses) != 1 {
+		t.Errorf("%+v, %q, %+v", m, names(s.Files(ops)), r)
+	}
+}
+
 func TestAFileThatSlackRefusesIsNamed(t *testing.T) {
 	s := newWorkspace(t, slacktest.Options{})
 	p := start(t, s, bySocket(s))

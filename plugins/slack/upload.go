@@ -13,6 +13,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content"
+	"parley.im/plugins/sdk"
 )
 
 // maxFile is the largest file that is offered to Slack, in bytes: Slack itself
@@ -184,8 +185,11 @@ func (s *sending) upload(ctx, timed context.Context, f event.File) (id string, e
 		}
 	}
 	body, err := s.c.host.Media().Open(timed, f.Content)
+	if errors.Is(err, sdk.ErrNotFound) {
+		return "", event.Permanent(errors.New("the file is not kept any more"))
+	}
 	if err != nil {
-		return "", event.Retry(event.ScopeMessage, 0, fmt.Errorf("open a file: %w", err))
+		return "", fmt.Errorf("open a file: %w", err)
 	}
 	defer body.Close()
 	var to *slack.GetUploadURLExternalResponse
