@@ -80,7 +80,6 @@ func (h *Host) learnRemotes(ctx context.Context) error {
 		h.Log.Warn("the log is still being read: answers to what was said before the start may not be recognised")
 		h.remotes.begin()
 	})
-	defer late.Stop()
 	for {
 		err := h.readRemotes(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -92,6 +91,7 @@ func (h *Host) learnRemotes(ctx context.Context) error {
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+	late.Stop()
 	h.remotes.begin()
 	<-ctx.Done()
 	return nil
