@@ -173,6 +173,8 @@ func TestMatrixRoomsAndDesks(t *testing.T) {
 
 	b.send("alice", "support", "it is broken")
 	root := shows(t, hs, support, "it is broken")
+	id := b.says(`msg=routed message=(\w+) route=support`)[1]
+	b.says(`msg=delivered connector=matrix message=\w+ inbound=` + id) // the thread is known
 	said := bob.Answer(support, root.ID, "try again")
 	alice.uas.says(`GOT from=.*<sip:support@127\.0\.0\.1>.* body=try again$`)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
