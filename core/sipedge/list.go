@@ -65,8 +65,8 @@ func (e *Edge) copies(r request, who sender, content event.Content, uris []strin
 		}
 		in := e.inbound(r, who, to)
 		in.Content = content
-		if err := unwrap(&in); err != nil {
-			return nil, say(400, "Unreadable body: "+err.Error())
+		if a := open(r, who, &in); a.code != 0 {
+			return nil, a
 		}
 		if !slices.ContainsFunc(all, func(o event.Inbound) bool { return o.Recipient == to }) {
 			all = append(all, in)
@@ -75,8 +75,8 @@ func (e *Edge) copies(r request, who sender, content event.Content, uris []strin
 	return all, answer{}
 }
 
-// takeAll stores the copies of one message. Each is asked about before the
-// first is stored.
+// takeAll uses the copies of one message. Each is asked about before the first
+// is stored.
 func (e *Edge) takeAll(r request, who sender, all []event.Inbound) answer {
 	if who.account != (claim{}) && !e.guard.spend(who.account) {
 		if e.host.Stored(all[len(all)-1].ID) {
@@ -94,9 +94,8 @@ func (e *Edge) takeAll(r request, who sender, all []event.Inbound) answer {
 		}
 	}
 	for _, in := range all {
-		if err := e.host.Put(ctx, in); err != nil {
-			e.log.Warn("message not stored", "message", in.ID, "error", err)
-			return tryLater()
+		if a := e.use(ctx, who, in); a.code/100 != 2 {
+			return a
 		}
 	}
 	return say(202, "Accepted")
@@ -149,11 +148,12 @@ type listPart struct {
 	body   []byte
 }
 
-// joinParts makes a body of parts: of one that needs no decoding itself.
+// joinParts makes a body of parts: of one that part, without its transfer
+// encoding.
 func joinParts(parts []listPart, boundary string) event.Content {
-	encoded := parts[0].header.Get("Content-Transfer-Encoding")
-	if len(parts) == 1 && (encoded == "" || !strings.EqualFold(encoded, "base64") && !strings.EqualFold(encoded, "quoted-printable")) {
-		c := event.Content{MediaType: parts[0].header.Get("Content-Type"), Data: parts[0].body}
+	first := parts[0]
+	if body, err := decoded(first.header.Get("Content-Transfer-Encoding"), first.body); err == nil && len(parts) == 1 {
+		c := event.Content{MediaType: first.header.Get("Content-Type"), Data: body}
 		if c.MediaType == "" || checkType(c.MediaType) != nil {
 			c.MediaType = "text/plain"
 		}

@@ -2,9 +2,15 @@ package sipedge
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"parley.im/bus/event"
+	"parley.im/plugins/content/composing"
+	"parley.im/plugins/content/imdn"
 )
 
 // listed is a MESSAGE to several recipients as RFC 5365 shows it.
@@ -94,4 +100,69 @@ func FuzzDivideList(f *testing.F) {
 			t.Fatalf("%q to %q", c.MediaType, uris)
 		}
 	})
+}
+
+// What phones send by themselves is no message to a list, either.
+func TestSignalsToAListAreNotStored(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	p := dial(t, s, "tcp")
+	state := composing.State{Active: true, Refresh: time.Minute}
+	notice := imdn.Notification{MessageID: "out-1", DateTime: time.Now(), Kind: imdn.Displaying, Status: imdn.Displayed}
+	wrapped := "Content-Type: message/cpim\r\n\r\nFrom: <sip:alice@example.com>\r\nTo: <sip:bob@example.com>\r\n\r\nContent-Type: " + composing.MediaType + "\r\n\r\n"
+	for name, part := range map[string]string{
+		"typing":         "Content-Type: " + composing.MediaType + "\r\n\r\n" + string(state.XML("text/plain")),
+		"typing in CPIM": wrapped + string(state.XML("text/plain")),
+		"a notice":       "Content-Type: " + imdn.MediaType + "\r\n\r\n" + string(notice.XML()),
+		"nonsense":       "Content-Type: " + imdn.MediaType + "\r\n\r\nx",
+	} {
+		if res := p.say(p.listed(part, "sip:bob@example.com", "sip:lobby@example.com")); code(res) != "202" {
+			t.Errorf("%s: %s", name, res)
+		}
+	}
+	if n := len(h.stored()); n != 0 {
+		t.Errorf("%d stored", n)
+	}
+	var to []string
+	for len(h.typing) > 0 {
+		to = append(to, string((<-h.typing).Recipient))
+	}
+	if slices.Sort(to); strings.Join(to, " ") != "sip:bob@example.com sip:bob@example.com sip:lobby@example.com sip:lobby@example.com" {
+		t.Errorf("typing is told to %q", to)
+	}
+	if len(h.told) == 0 {
+		t.Fatal("nobody is told what became of the message")
+	}
+	if got := <-h.told; got.Outbound != "out-1" || got.State != event.Displayed {
+		t.Errorf("told %+v", got)
+	}
+}
+
+// A signed message to a list is refused as one to somebody alone is.
+func TestAStaleSignedMessageToAList(t *testing.T) {
+	h := newHost()
+	s := run(t, config(h), h)
+	p := dial(t, s, "tcp")
+	signed := "Content-Type: multipart/signed;boundary=s\r\n\r\n--s\r\n\r\nhi\r\n--s--"
+	encoded := "Content-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8="
+	for _, tc := range []struct {
+		name, part string
+		age        time.Duration
+		want       string
+	}{
+		{"of yesterday", signed, 24 * time.Hour, "400"},
+		{"of yesterday, encoded", encoded, 24 * time.Hour, "400"},
+		{"of now", signed, 0, "202"},
+		{"of now, encoded", encoded, 0, "202"},
+		{"not signed", "Content-Type: text/plain\r\n\r\nhi", 24 * time.Hour, "202"},
+	} {
+		d := p.listed(tc.part, "sip:bob@example.com").with("Date: " + time.Now().Add(-tc.age).UTC().Format(http.TimeFormat))
+		if res := p.say(d); code(res) != tc.want {
+			t.Errorf("%s: %s", tc.name, res)
+		}
+	}
+	all := h.stored()
+	if len(all) != 3 || all[1].MediaType != "application/pkcs7-mime" || string(all[1].Data) != "hello" {
+		t.Errorf("stored %+v", all)
+	}
 }

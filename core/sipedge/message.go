@@ -47,20 +47,23 @@ func (e *Edge) message(r request) answer {
 	if !e.domains.ours(to) && !e.mayDial(who, to) {
 		return say(404, "Not Found: this is not the server of that domain")
 	}
-	if who.account != (claim{}) {
-		if a := checkDate(r, time.Now()); a.code != 0 {
-			return a
-		}
-	}
 	in := e.inbound(r, who, to)
-	if err := unwrap(&in); err != nil {
-		return say(400, "Unreadable body: "+err.Error())
+	if a := open(r, who, &in); a.code != 0 {
+		return a
 	}
 	first, a := e.inWork.do(in.ID, r.branch(), func() answer { return e.take(r, who, in) })
 	if !first && a.code/100 == 2 { // S04; after a refusal the copy is told of that
 		return say(482, "Loop Detected: the same request came on another way")
 	}
 	return a
+}
+
+// open takes the wrapper off a message, and refuses it if it is stale.
+func open(r request, who sender, in *event.Inbound) answer {
+	if err := unwrap(in); err != nil {
+		return say(400, "Unreadable body: "+err.Error())
+	}
+	return checkDate(r, who, bareType(in.MediaType), time.Now())
 }
 
 // mayDial tells whether a sender may use the trunk that leads to an address of
@@ -88,6 +91,11 @@ func (e *Edge) take(r request, who sender, in event.Inbound) answer {
 	if a := e.check(ctx, in); a.code != 0 {
 		return a
 	}
+	return e.use(ctx, who, in)
+}
+
+// use stores a message, and passes on what is none.
+func (e *Edge) use(ctx context.Context, who sender, in event.Inbound) answer {
 	if isSignal(in.MediaType) {
 		return e.signal(ctx, who, in)
 	}

@@ -36,9 +36,9 @@ func unwrap(in *event.Inbound) error {
 	if unknown := m.Required(understood); len(unknown) > 0 {
 		return fmt.Errorf("cpim: header %s is required and not known here", plain(unknown[0], 80))
 	}
-	body, err := decoded(m)
+	body, err := decoded(m.Content("Content-Transfer-Encoding"), m.Body)
 	if err != nil {
-		return err
+		return fmt.Errorf("cpim: %w", err)
 	}
 	id, asks := imdn.Request(m)
 	if id != "" {
@@ -59,25 +59,21 @@ func unwrap(in *event.Inbound) error {
 	return nil
 }
 
-// decoded returns the content without its transfer encoding, of which SIP has
-// no need.
-func decoded(m cpim.Message) ([]byte, error) {
+// decoded returns a body without its transfer encoding, of which SIP has no
+// need.
+func decoded(encoding string, body []byte) ([]byte, error) {
 	var r io.Reader
-	switch strings.ToLower(m.Content("Content-Transfer-Encoding")) {
+	switch strings.ToLower(encoding) {
 	case "", "7bit", "8bit", "binary":
-		return bytes.Clone(m.Body), nil
+		return bytes.Clone(body), nil
 	case "base64":
-		r = base64.NewDecoder(base64.StdEncoding, bytes.NewReader(m.Body))
+		r = base64.NewDecoder(base64.StdEncoding, bytes.NewReader(body))
 	case "quoted-printable":
-		r = quotedprintable.NewReader(bytes.NewReader(m.Body))
+		r = quotedprintable.NewReader(bytes.NewReader(body))
 	default:
-		return nil, fmt.Errorf("cpim: transfer encoding %q", plain(m.Content("Content-Transfer-Encoding"), 40))
+		return nil, fmt.Errorf("transfer encoding %q", plain(encoding, 40))
 	}
-	body, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("cpim: content: %w", err)
-	}
-	return body, nil
+	return io.ReadAll(r)
 }
 
 // asked are the states that a sender can ask to be told of.
