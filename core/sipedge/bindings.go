@@ -36,11 +36,12 @@ type binding struct {
 	CallID   string
 	CSeq     uint32
 	Expires  time.Time
+	Agent    string `json:",omitempty"` // User-Agent of its REGISTER
 
-	Accept  []string `json:",omitempty"` // media types that it was known to take when it registered
+	Accept  []string `json:",omitempty"` // media types that it was known to take when it was saved
 	Refused []string `json:",omitempty"` // and those that it had refused
 
-	taste     *taste // of the device: a refresh has that of the binding before
+	taste     *taste // of the device: its next binding has it, too
 	suspended bool   // it did not answer; guarded by its phones' mu
 }
 
@@ -59,6 +60,20 @@ func (b *binding) phone() string {
 	return id
 }
 
+// sameDevice tells whether two bindings are certainly of one device.
+func (b *binding) sameDevice(o *binding) bool {
+	if b.Instance != "" && o.Instance != "" {
+		return b.phone() == o.phone()
+	}
+	return b.Contact == o.Contact
+}
+
+// alike tells whether what one device has refused the other will refuse: they
+// are the same, or, for all that they say, the same program.
+func (b *binding) alike(o *binding) bool {
+	return b.sameDevice(o) || (b.Instance == "" || o.Instance == "") && b.Agent != "" && b.Agent == o.Agent
+}
+
 // phones are the bindings of one account.
 type phones struct {
 	aor event.Address
@@ -66,8 +81,9 @@ type phones struct {
 	changing sync.Mutex // held while they change and are saved
 	mu       sync.Mutex
 	all      []*binding
-	refused  string // id of the delivery that was answered last, and not taken
-	turn     int    // how often it was
+	past     []*binding // of devices that are gone, which may return: nothing but their tastes, the latest last
+	refused  string     // id of the delivery that was answered last, and not taken
+	turn     int        // how often it was
 }
 
 // turnOf returns how often a delivery was answered and not taken.
@@ -114,6 +130,20 @@ func (r *registrar) of(aor event.Address) *phones {
 	return r.phones[aor]
 }
 
+// change returns the phones of an account, which nobody else changes or saves
+// until unlock; nil if there is no such account any more.
+func (r *registrar) change(aor event.Address) (p *phones, unlock func()) {
+	if p = r.of(aor); p == nil {
+		return nil, nil
+	}
+	p.changing.Lock()
+	if r.of(aor) != p { // it was taken away just now
+		p.changing.Unlock()
+		return nil, nil
+	}
+	return p, p.changing.Unlock
+}
+
 // everybody returns the phones of all accounts.
 func (r *registrar) everybody() (all []*phones) {
 	r.mu.Lock()
@@ -124,9 +154,9 @@ func (r *registrar) everybody() (all []*phones) {
 	return all
 }
 
-// replace has the phones of these accounts from now on, and returns the
-// accounts that were there before and are gone.
-func (r *registrar) replace(accounts map[string]account) (gone []event.Address) {
+// replace has the phones of these accounts from now on, and returns those that
+// were there before and are gone.
+func (r *registrar) replace(accounts map[string]account) (gone []*phones) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := map[event.Address]*phones{}
@@ -135,17 +165,17 @@ func (r *registrar) replace(accounts map[string]account) (gone []event.Address) 
 			all[a.aor] = &phones{aor: a.aor}
 		}
 	}
-	for aor := range r.phones {
+	for aor, p := range r.phones {
 		if all[aor] == nil {
-			gone = append(gone, aor)
+			gone = append(gone, p)
 		}
 	}
 	r.phones = all
 	return gone
 }
 
-// load reads what an earlier run saved. Of connections nothing is left; what
-// cannot be read is as good as expired.
+// load reads what an earlier run saved. Of connections, and of what has
+// expired, the tastes are left; what cannot be read is as good as never saved.
 func (r *registrar) load(ctx context.Context, log *slog.Logger) error {
 	if r.store == nil {
 		return nil
@@ -164,21 +194,91 @@ func (r *registrar) load(ctx context.Context, log *slog.Logger) error {
 			log.Warn("registration not readable", "aor", aor, "error", err)
 			continue
 		}
-		now := time.Now()
-		for _, b := range saved {
-			if b != nil && b.Path.Network == "udp" && b.Expires.After(now) {
-				b.taste = newTaste(b.Accept, b.Refused)
-				p.all = append(p.all, b)
-			}
-		}
+		p.restore(saved, time.Now())
 	}
 	return nil
 }
 
-// save stores the bindings of an account.
+// restore takes what was saved.
+func (p *phones) restore(saved []*binding, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range slices.DeleteFunc(saved, func(b *binding) bool { return b == nil }) {
+		if i := slices.IndexFunc(p.all, b.sameDevice); i >= 0 { // another flow of it
+			b.taste = p.all[i].taste
+		} else {
+			b.taste = newTaste(b.Accept, b.Refused)
+		}
+		if b.Path.Network == "udp" && b.Expires.After(now) {
+			p.all = append(p.all, b)
+		} else {
+			p.past = append(p.past, b.remains())
+		}
+	}
+}
+
+// remains is what is left of the binding of a device that is gone: as it never
+// registered, it has expired.
+func (b *binding) remains() *binding {
+	return &binding{hop: hop{Contact: b.Contact}, Instance: b.Instance, Agent: b.Agent, taste: b.taste}
+}
+
+// leaves returns what is remembered of devices that are gone when the bindings
+// become these: of each once, and of those that have come last.
+func (p *phones) leaves(all []*binding) (past []*binding) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range slices.Concat(p.past, p.all) {
+		known := func(o *binding) bool { return b.sameDevice(o) || b.alike(o) && b.taste.equals(o.taste) }
+		if slices.ContainsFunc(all, known) || b.taste.blank() {
+			continue
+		}
+		past = append(slices.DeleteFunc(past, known), b.remains())
+	}
+	return past[max(0, len(past)-maxBindings):]
+}
+
+// tasteOf returns what is known of a device that registers: of itself, however
+// long it was gone, or else a copy of what is known of one like it.
+func (p *phones) tasteOf(b *binding) *taste {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := slices.Concat(p.past, p.all)
+	slices.Reverse(known)
+	if i := slices.IndexFunc(known, b.sameDevice); i >= 0 {
+		return known[i].taste
+	}
+	if i := slices.IndexFunc(known, b.alike); i >= 0 {
+		return newTaste(known[i].taste.known())
+	}
+	return newTaste(nil, nil)
+}
+
+// keepTastes stores what was learned of an account's phones since they
+// registered. If that fails, their next REGISTER does it.
+func (e *Edge) keepTastes(ctx context.Context, aor event.Address) {
+	ctx, cancel := context.WithTimeout(ctx, putPatience)
+	defer cancel()
+	p, unlock := e.phones.change(aor)
+	if p == nil {
+		return
+	}
+	defer unlock()
+	p.mu.Lock()
+	all := slices.Concat(p.all, p.past)
+	p.mu.Unlock()
+	if err := e.phones.save(ctx, aor, all); err != nil {
+		e.log.Warn("what a phone has refused is not stored", "aor", aor, "error", err)
+	}
+}
+
+// save stores the bindings of an account. Whoever calls it holds changing.
 func (r *registrar) save(ctx context.Context, aor event.Address, all []*binding) error {
 	if r.store == nil {
 		return nil
+	}
+	for _, b := range all {
+		b.Accept, b.Refused = b.taste.known()
 	}
 	var v []byte
 	if len(all) > 0 {
@@ -222,10 +322,10 @@ func (p *phones) reachable(now time.Time) []*binding {
 	return some
 }
 
-func (p *phones) set(all []*binding) {
+func (p *phones) set(all, past []*binding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.all = all
+	p.all, p.past = all, past
 }
 
 // suspend keeps a phone that did not answer from being tried again until it

@@ -42,7 +42,7 @@ func (e *Edge) compose(d event.Delivery, h hop) (*sip.Request, error) {
 		return nil, fmt.Errorf("recipient %q: %w", d.Target, err)
 	}
 	if err := checkType(d.MediaType); err != nil {
-		return nil, err
+		return nil, &unfit{err.Error()}
 	}
 	req := sip.NewRequest(sip.MESSAGE, target)
 	id := d.ID + h.part
@@ -154,7 +154,7 @@ func (e *Edge) listener(local string) string {
 // (RFC 3261, section 18.1.1).
 func fits(req *sip.Request, d event.Delivery, safe bool) error {
 	if len(d.Data) > MaxBody {
-		return fmt.Errorf("a text of %d bytes; over SIP at most %d go", len(d.Data), MaxBody)
+		return &unfit{fmt.Sprintf("a text of %d bytes; over SIP at most %d go", len(d.Data), MaxBody)}
 	}
 	size := len(req.String())
 	if req.Transport() != "UDP" {

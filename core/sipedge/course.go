@@ -43,7 +43,7 @@ type course struct {
 }
 
 // byTrunk delivers a message through a trunk.
-func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.Receipt, error) {
+func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery, over func() bool) (event.Receipt, error) {
 	if d.Sent.IsZero() {
 		d.Sent = time.Now() // once: all servers get the same request
 	}
@@ -60,7 +60,9 @@ func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery) (event.
 		}
 		return c.run(life)
 	}
-	send := func(d event.Delivery) (event.Receipt, error) { return e.inParts(d, string(target), one) }
+	send := func(d event.Delivery) (event.Receipt, error) {
+		return e.inParts(text{d, string(target), over, one})
+	}
 	receipt, err := e.inForms(life, d, way{taste: t.taste(target), send: send})
 	if err != nil && life.Err() != nil {
 		return event.Receipt{}, fmt.Errorf("stopped while waiting for the trunk %s: %w", t.Name, err)

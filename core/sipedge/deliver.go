@@ -1,10 +1,12 @@
 package sipedge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley.im/bus/event"
@@ -27,40 +29,64 @@ import (
 // one target wait for each other.
 func (e *Edge) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
 	if t := e.trunkTo(d.Target); t != nil {
-		end, err := e.turns.take(ctx, d.Target)
-		if err != nil {
-			return event.Receipt{}, err
-		}
-		leave, err := t.enter(ctx)
-		if err != nil {
-			end()
-			return event.Receipt{}, event.Retry(event.ScopeTarget, 0, fmt.Errorf("the pace of the trunk %s: %w", t.Name, err))
-		}
-		one := func(life context.Context) (event.Receipt, error) { return e.byTrunk(life, t, d) }
-		return settle(ctx, 1, e.tryAll([]try{one}, func() { leave(); end() }))
+		return e.toTrunk(ctx, t, d)
 	}
 	p, err := e.target(d)
 	if err != nil {
 		return event.Receipt{}, err
 	}
+	return e.toPhones(ctx, p, d)
+}
+
+func (e *Edge) toTrunk(ctx context.Context, t *trunk, d event.Delivery) (event.Receipt, error) {
+	end, err := e.turns.take(ctx, d.Target)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	leave, err := t.enter(ctx)
+	if err != nil {
+		end()
+		return event.Receipt{}, event.Retry(event.ScopeTarget, 0, fmt.Errorf("the pace of the trunk %s: %w", t.Name, err))
+	}
+	over := func() bool { return e.late(ctx) }
+	one := func(life context.Context) (event.Receipt, error) { return e.byTrunk(life, t, d, over) }
+	return settle(ctx, 1, e.tryAll([]try{one}, func() { leave(); end() }))
+}
+
+func (e *Edge) toPhones(ctx context.Context, p *phones, d event.Delivery) (event.Receipt, error) {
 	end, err := e.turns.take(ctx, p.aor)
 	if err != nil {
 		return event.Receipt{}, err
 	}
-	phones := p.reachable(time.Now())
-	if len(phones) == 0 {
+	some := p.reachable(time.Now())
+	if len(some) == 0 {
 		end()
 		return event.Receipt{}, absent()
 	}
-	tries := make([]try, len(phones))
-	for i, b := range phones {
-		tries[i] = func(life context.Context) (event.Receipt, error) { return e.try(life, p, b, d) }
+	var taken atomic.Bool // there won't be another attempt: the other phones get all of it in this one
+	over := func() bool { return !taken.Load() && e.late(ctx) }
+	tries := make([]try, len(some))
+	for i, b := range some {
+		tries[i] = func(life context.Context) (event.Receipt, error) {
+			receipt, err := e.try(life, p, b, d, over)
+			if err == nil {
+				taken.Store(true)
+			}
+			return receipt, err
+		}
 	}
-	receipt, err := settle(ctx, len(phones), e.tryAll(tries, end))
+	receipt, err := settle(ctx, len(some), e.tryAll(tries, end))
 	if _, after, ok := event.AsRetry(err); ok && after == event.UntilWoken && len(p.reachable(time.Now())) > 0 {
 		err = event.Retry(event.ScopeTarget, 0, err) // a phone came meanwhile: that wake is over
 	}
 	return receipt, err
+}
+
+// late tells whether an attempt has ended, or will before a request that is
+// sent now must have been answered.
+func (e *Edge) late(ctx context.Context) bool {
+	end, ends := ctx.Deadline()
+	return ctx.Err() != nil || ends && time.Until(end) < e.patience
 }
 
 func absent() error { return event.Retry(event.ScopeTarget, event.UntilWoken, ErrNotRegistered) }
@@ -157,17 +183,16 @@ func rank(err error) int {
 }
 
 // try sends to one phone and waits for its final response.
-func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
-	fits := func(d event.Delivery) bool {
-		req, err := e.compose(d, b.hop)
-		return err == nil && fits(req, d, e.direct(b)) == nil
-	}
-	send := func(d event.Delivery) (event.Receipt, error) {
-		return e.inParts(d, b.Contact, func(d event.Delivery, part string) (event.Receipt, error) {
-			return e.tryPart(life, p, b, d, part)
-		})
-	}
-	return e.inForms(life, d, way{b.taste, fits, func() { e.learn(life, b) }, send})
+func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery, over func() bool) (event.Receipt, error) {
+	one := func(d event.Delivery, part string) (event.Receipt, error) { return e.tryPart(life, p, b, d, part) }
+	return e.inForms(life, d, way{
+		taste: b.taste, wraps: true,
+		learn: func() { e.learn(life, b) },
+		keep:  func() { e.keepTastes(life, p.aor) },
+		send: func(d event.Delivery) (event.Receipt, error) {
+			return e.inParts(text{d, cmp.Or(b.phone(), b.Contact), over, one})
+		},
+	})
 }
 
 // direct tells whether all of the way to a phone is known to take large

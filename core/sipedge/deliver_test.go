@@ -25,12 +25,14 @@ type delivered struct {
 	err error
 }
 
-// deliver delivers in the background.
+// deliver delivers in the background. No deadline is named: with one so near a
+// text goes a part at a time.
 func deliver(e *started, d event.Delivery) <-chan delivered {
 	c := make(chan delivered, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
+		defer time.AfterFunc(patience, cancel).Stop()
 		r, err := e.Deliver(ctx, d)
 		c <- delivered{r, err}
 	}()

@@ -274,10 +274,13 @@ func (e *Edge) SetAccounts(ctx context.Context, list []Account) error {
 	}
 	e.guard.accounts.Store(&accounts)
 	for _, gone := range e.phones.replace(accounts) {
-		if err := e.phones.save(ctx, gone, nil); err != nil {
-			e.log.Warn("the registration of an account that is gone stays in the store", "aor", gone, "error", err)
+		gone.changing.Lock() // what is being saved of it is taken away, too
+		err := e.phones.save(ctx, gone.aor, nil)
+		gone.changing.Unlock()
+		if err != nil {
+			e.log.Warn("the registration of an account that is gone stays in the store", "aor", gone.aor, "error", err)
 		}
-		e.host.Registered(gone) // so that what waits for it is tried, and fails
+		e.host.Registered(gone.aor) // so that what waits for it is tried, and fails
 	}
 	return nil
 }

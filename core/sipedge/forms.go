@@ -1,8 +1,11 @@
 package sipedge
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"iter"
+	"slices"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/cpim"
@@ -11,10 +14,8 @@ import (
 	"parley.im/plugins/content/transfer"
 )
 
-const (
-	maxForms   = 8        // of one message that are tried
-	maxCarried = 48 << 10 // bytes of a file that goes in a message itself
-)
+// maxCarried is how many bytes of a file go in a message itself at most.
+const maxCarried = 48 << 10
 
 const (
 	mixedType    = "multipart/mixed"
@@ -28,67 +29,81 @@ type form struct {
 	losses []string // beside the message as it came
 }
 
+// unfit tells of a form that can't go by its way, as it is. Another may.
+type unfit struct{ why string }
+
+func (u *unfit) Error() string { return u.why }
+
 // A way is how forms reach a place.
 type way struct {
 	taste *taste
-	fits  func(event.Delivery) bool // whole, in one request; nil: nothing is wrapped
-	learn func()                    // asks the place what it takes
+	wraps bool   // in CPIM, where that is taken
+	learn func() // asks the place what it takes; nil: it can't be asked
+	keep  func() // stores what is known of its taste; nil: nowhere
 	send  func(event.Delivery) (event.Receipt, error)
 }
 
-// inForms sends a message in the best form that a place is known to take, and
-// in the next best at once when it answers 415, or when the message is too
-// large for its way and can't be divided.
+// inForms sends a message in the first of its forms that a place takes: in the
+// next at once when it answers 415, or when a form can't stand in a request or
+// is too large for its way and can't be divided.
 func (e *Edge) inForms(ctx context.Context, d event.Delivery, w way) (event.Receipt, error) {
-	var last error
-	tried, mapped := map[string]bool{}, false
+	var why error // the forms so far did not go
+	refused := map[string]bool{}
+again:
 	for {
-		f, err := e.form(ctx, d, w, mapped)
-		if err == nil && len(f.losses) > 0 && w.learn != nil && w.taste.ask() {
-			w.learn()
-			f, err = e.form(ctx, d, w, mapped)
+		for f, err := range e.forms(ctx, d, w) {
+			switch {
+			case err != nil:
+				return event.Receipt{}, cmp.Or(why, err)
+			case refused[f.kind]:
+				continue
+			case len(f.losses) > 0 && w.learn != nil && w.taste.ask():
+				w.learn()
+				continue again
+			}
+			r, err := w.send(f.Delivery)
+			var no *typeRefused
+			var stays *unfit
+			switch {
+			case errors.As(err, &no):
+				why, refused[f.kind] = err, true
+				e.log.Info("refused in this form", "message", d.ID, "target", d.Target, "type", f.kind)
+				if w.taste.refuses(f.kind, no.accept) && w.keep != nil {
+					w.keep()
+				}
+				continue again
+			case errors.As(err, &stays):
+				why = cmp.Or(why, err)
+			default:
+				r.Losses = append(f.losses, r.Losses...)
+				return r, err
+			}
 		}
-		switch {
-		case err != nil && last != nil:
-			return event.Receipt{}, last
-		case err != nil:
-			return event.Receipt{}, err
-		case tried[f.kind]:
-			return event.Receipt{}, last
-		}
-		r, err := w.send(f.Delivery)
-		var refused *typeRefused
-		var whole *undivided
-		switch {
-		case errors.As(err, &refused):
-			tried[f.kind] = true
-			w.taste.refuses(f.kind, refused.accept)
-			e.log.Info("refused in this form", "message", d.ID, "target", d.Target, "type", f.kind)
-		case errors.As(err, &whole) && !mapped:
-			mapped = true
-		default:
-			r.Losses = append(f.losses, r.Losses...)
-			return r, err
-		}
-		last = err
+		return event.Receipt{}, why
 	}
 }
 
-// form returns the best form of a delivery; mapped if that as it came does not
-// go.
-func (e *Edge) form(ctx context.Context, d event.Delivery, w way, mapped bool) (form, error) {
-	if d.Kind == event.KindStatus {
-		return e.statusForm(d, w.taste)
+// forms are the ways to write a delivery that a place is not known to refuse,
+// best first, or why there is none. What does not go in CPIM goes without: the
+// wrapper is not worth a message.
+func (e *Edge) forms(ctx context.Context, d event.Delivery, w way) iter.Seq2[form, error] {
+	return func(yield func(form, error) bool) {
+		if d.Kind == event.KindStatus {
+			yield(e.statusForm(d, w.taste))
+			return
+		}
+		for f, err := range e.messageForms(ctx, d, w.taste) {
+			if err == nil && w.wraps && w.taste.takes(cpim.MediaType) {
+				in, err := wrapped(f.Delivery)
+				if err == nil && !yield(form{in, cpim.MediaType, f.losses}, nil) {
+					return
+				}
+			}
+			if !yield(f, err) {
+				return
+			}
+		}
 	}
-	f, err := e.messageForm(ctx, d, w.taste, mapped)
-	if err != nil || !w.taste.takes(cpim.MediaType) || w.fits == nil {
-		return f, err
-	}
-	wrapped, err := wrapped(f.Delivery)
-	if err != nil || !w.fits(wrapped) {
-		return f, nil // the wrapper is not worth a message
-	}
-	return form{wrapped, cpim.MediaType, f.losses}, nil
 }
 
 // statusForm is the notification that was asked for, or a short text.
@@ -104,38 +119,44 @@ func (e *Edge) statusForm(d event.Delivery, t *taste) (form, error) {
 	return form{d, "text/plain", nil}, nil
 }
 
-// messageForm is what somebody said: as it came where that is plain text or
-// came from a phone, and a phone may take it; else mapped.
-func (e *Edge) messageForm(ctx context.Context, d event.Delivery, t *taste, mapped bool) (form, error) {
-	if err := checkType(d.MediaType); err != nil {
-		return form{}, event.Permanent(err)
-	}
-	kind := bareType(d.MediaType)
-	own := d.Sender.Scheme() == "sip" || kind == "text/plain" && isUTF8(d.MediaType)
-	if own && !mapped && len(d.Files) == 0 && d.Ref == "" && !t.rejects(kind) {
-		return form{d, kind, nil}, nil
-	}
-	taker := mapping.Taker{MaxBytes: MaxBody}
-	if e.refuseFiles != nil {
-		taker.Refuse = e.refuseFiles()
-	}
-	for _, k := range []string{"text/html", "text/markdown"} {
-		if t.takes(k) {
-			taker.Types = append(taker.Types, k)
+// messageForms are what somebody said: as it came where that is plain text or
+// came from a phone, and a phone may take it; with its files in it; as a
+// document about a file; with formats; and as plain text.
+func (e *Edge) messageForms(ctx context.Context, d event.Delivery, t *taste) iter.Seq2[form, error] {
+	return func(yield func(form, error) bool) {
+		kind := bareType(d.MediaType)
+		if err := checkType(kind); err != nil {
+			yield(form{}, event.Permanent(err))
+			return
+		}
+		own := d.Sender.Scheme() == "sip" || kind == "text/plain" && isUTF8(d.MediaType)
+		if own && len(d.Files) == 0 && d.Ref == "" && len(d.Data) <= MaxBody && !t.rejects(kind) && !yield(form{d, kind, nil}, nil) {
+			return
+		}
+		rich := slices.DeleteFunc([]string{"text/html", "text/markdown"}, func(k string) bool { return !t.takes(k) })
+		best := e.taker(rich...)
+		if f, ok := e.carried(ctx, d, t, best); ok && !yield(f, nil) {
+			return
+		}
+		if f, ok := e.referred(d, t, best); ok && !yield(f, nil) {
+			return
+		}
+		for _, k := range append(rich, "text/plain") {
+			f, err := mappedTo(d, e.taker(k))
+			if !yield(f, err) || err != nil || f.kind == "text/plain" { // there was nothing to format
+				return
+			}
 		}
 	}
-	taker.Types = append(taker.Types, "text/plain")
-	if f, ok := e.carried(ctx, d, t, taker); ok {
-		return f, nil
+}
+
+// taker takes plain text, and some formats rather than that.
+func (e *Edge) taker(rich ...string) mapping.Taker {
+	t := mapping.Taker{Types: slices.Compact(append(slices.Clone(rich), "text/plain")), MaxBytes: MaxBody}
+	if e.refuseFiles != nil {
+		t.Refuse = e.refuseFiles()
 	}
-	f, err := mappedTo(d, taker)
-	if err != nil {
-		return f, err
-	}
-	if referred, ok := e.referred(d, t, taker); ok {
-		return referred, nil
-	}
-	return f, nil
+	return t
 }
 
 // mappedTo maps a delivery.

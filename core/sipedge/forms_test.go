@@ -283,3 +283,108 @@ func TestFormsByATrunk(t *testing.T) {
 	got.reply("200 OK")
 	wantState(t, await(t, c), event.Delivered)
 }
+
+// longMarkdown is too much for one request over UDP in any form.
+func longMarkdown() string { return strings.Repeat("The street is **closed** until tomorrow.\n\n", 40) }
+
+// parts answers all parts of a text and returns it.
+func (d *device) parts(c <-chan delivered) (text string, numbers []string, r delivered) {
+	d.t.Helper()
+	for {
+		req := d.mustRead()
+		number, part := partOf(d.t, req)
+		d.reply(req, "200 OK")
+		text, numbers = text+part, append(numbers, number)
+		if i, n, _ := strings.Cut(number, "/"); i == n {
+			return text, numbers, await(d.t, c)
+		}
+	}
+}
+
+// What a phone takes goes to it only where its way takes it, too: formatted text
+// that is too much for UDP goes as plain text, in parts.
+func TestFormatsThatDontFitAreLeftOut(t *testing.T) {
+	for name, accept := range map[string]string{"HTML": "text/html", "markdown": "text/markdown", "CPIM": "message/cpim", "all": "text/html, text/markdown, message/cpim"} {
+		p, _ := newDevice(t, "text/plain", accept)
+		text, numbers, r := p.parts(deliver(p.s, saying("o1", "text/markdown", longMarkdown())))
+		if r.err != nil || len(numbers) < 2 || strings.Count(text, "The street is closed until tomorrow.") != 40 {
+			t.Errorf("%s: %v, parts %v: %s", name, r.err, numbers, text)
+		}
+		if !slices.Equal(r.Losses, []string{"emphasis removed"}) {
+			t.Errorf("%s: losses %q", name, r.Losses)
+		}
+		reqs, r := p.gets(saying("o2", "text/markdown", "**short**"), "200 OK")
+		if name != "CPIM" && bodyIn(reqs[0]) == "text/plain;charset=utf-8 short" || r.err != nil {
+			t.Errorf("%s: what fits goes as %q, %v", name, reqs, r.err)
+		}
+	}
+}
+
+// What came from a phone in its own form is mapped where it does not fit so.
+func TestWhatComesFromAPhoneAndDoesNotFitIsMapped(t *testing.T) {
+	p, _ := newDevice(t)
+	for id, mediaType := range map[string]string{"o1": "text/html", "o2": "text/plain;charset=iso-8859-1"} {
+		d := saying(id, mediaType, strings.Repeat("<p>Die Stra\xdfe</p>", 100))
+		d.Sender = "sip:alice@example.com"
+		c := deliver(p.s, d)
+		if id == "o1" {
+			p.reply(p.mustRead(), "200 OK") // OPTIONS
+		}
+		if text, numbers, r := p.parts(c); r.err != nil || len(numbers) < 2 || strings.Count(text, "Die Stra") != 100 {
+			t.Errorf("%s: %v, parts %v: %s", mediaType, r.err, numbers, text)
+		}
+	}
+}
+
+// Files that a way does not take in a message become links, as do those whose
+// names are too long to be named in a header.
+func TestFilesThatDontFitBecomeLinks(t *testing.T) {
+	const links = "https://b.example/f/t0k3n"
+	for name, tc := range map[string]struct {
+		accept, text, file string
+		size               int
+		want               string
+	}{
+		"alone":                {"image/png", "", "a.png", 2000, "a.png (image/png, 2 KB): " + links + "/f1/a.png"},
+		"with words":           {mixedType, "see", "a.png", 2000, "see\n\na.png (image/png, 2 KB): " + links + "/f1/a.png"},
+		"in a document":        {"image/png, " + transfer.MediaType, "", "a.png", 2000, `<data url="` + links + `/f1/a.png"/>`},
+		"by a long name":       {externalType, "", strings.Repeat("Straße ", 16) + ".png", 2000, links + "/f1/Stra%C3%9Fe"},
+		"small enough to go":   {"image/png", "", "a.png", 200, "image/png " + strings.Repeat("x", 200)},
+		"small, in CPIM as so": {mixedType + ", message/cpim", "see", "a.png", 20, "Content-Disposition: attachment; filename=a.png"},
+	} {
+		p, h := newDevice(t, "text/plain", tc.accept)
+		h.media["r1"] = []byte(strings.Repeat("x", tc.size))
+		d := saying("o1", "text/plain", tc.text)
+		d.Links = links
+		d.Files = []event.File{{Name: tc.file, Content: event.Content{MediaType: "image/png", Ref: "r1", SHA256: "s", Size: int64(tc.size)}}}
+		reqs, r := p.gets(d, "200 OK")
+		if !strings.Contains(bodyIn(reqs[0]), tc.want) || r.err != nil || len(reqs[0]) > maxRequest {
+			t.Errorf("%s: %q, %+v, %v", name, bodyIn(reqs[0]), r.Receipt, r.err)
+		}
+	}
+}
+
+// A way that is found to be too narrow only when a server is chosen has the same
+// effect.
+func TestFormatsThatDontFitATrunk(t *testing.T) {
+	f := newFar(t, "tcp", "", nil)
+	_, s := outward(t, Trunk{Servers: []string{f.uri("tcp")}})
+	d := by("o1")
+	d.MediaType, d.Data = "text/markdown", []byte("short")
+	c := deliver(s, d)
+	f.next().reply("415 No", "Accept: text/html, text/plain")
+	got := f.next()
+	if !strings.HasSuffix(got.text, "\r\n\r\n<p>short</p>") {
+		t.Error(got.text)
+	}
+	got.reply("200 OK")
+	wantState(t, await(t, c), event.Delivered)
+	d.ID, d.Data = "o2", []byte(longMarkdown())
+	c = deliver(s, d)
+	for number := ""; number != "2/2"; {
+		got = f.next()
+		number, _ = partOf(t, got.text)
+		got.reply("200 OK")
+	}
+	wantState(t, await(t, c), event.Delivered)
+}

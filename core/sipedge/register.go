@@ -42,12 +42,11 @@ func (e *Edge) register(r request) answer {
 	if !e.guard.spend(who) {
 		return e.challenge(r, true)
 	}
-	p := e.phones.of(who.aor)
-	if p == nil { // it was taken away just now
+	p, unlock := e.phones.change(who.aor)
+	if p == nil {
 		return say(403, "There is no such account any more")
 	}
-	p.changing.Lock()
-	defer p.changing.Unlock()
+	defer unlock()
 	now := e.phones.now()
 	all, a := e.merge(r, p, now)
 	if a.code != 0 {
@@ -56,11 +55,12 @@ func (e *Edge) register(r request) answer {
 	if len(r.contacts()) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), putPatience)
 		defer cancel()
-		if err := e.phones.save(ctx, who.aor, all); err != nil {
+		past := p.leaves(all)
+		if err := e.phones.save(ctx, who.aor, slices.Concat(all, past)); err != nil {
 			e.log.Warn("registration not stored", "aor", who.aor, "error", err)
 			return tryLater()
 		}
-		p.set(all)
+		p.set(all, past)
 		e.log.Debug("registered", "aor", who.aor, "bindings", len(all), "network", r.path.Network)
 	}
 	if slices.ContainsFunc(all, func(b *binding) bool { return b.Path.same(r.path) }) {
@@ -94,13 +94,10 @@ func (e *Edge) merge(r request, p *phones, now time.Time) ([]*binding, answer) {
 			if late(r, all[i]) {
 				return nil, say(500, "REGISTER is older than the last one")
 			}
-			if len(b.Accept) > 0 {
-				all[i].taste.name(b.Accept)
-			}
-			b.taste = all[i].taste
-			b.Accept, b.Refused = b.taste.known()
 			all = slices.Delete(all, i, i+1)
 		}
+		b.taste = p.tasteOf(b)
+		b.taste.name(b.Accept)
 		if lasts > 0 {
 			all = append(all, b)
 		}
@@ -154,9 +151,8 @@ func (e *Edge) newBinding(r request, c *sip.ContactHeader, now time.Time) (*bind
 	}
 	b := &binding{
 		hop: hop{Contact: text, Path: r.path}, Q: preference(c), CallID: r.CallID().Value(), CSeq: r.CSeq().SeqNo,
-		Expires: now.Add(time.Duration(lasts) * time.Second), Accept: accepts(r.members("Accept")),
+		Expires: now.Add(time.Duration(lasts) * time.Second), Accept: accepts(r.members("Accept")), Agent: plain(r.value("User-Agent"), maxAgent),
 	}
-	b.taste = newTaste(b.Accept, nil)
 	if b.Routes, ok = r.routes(); !ok {
 		return nil, 0, say(400, "Unreadable Path")
 	}

@@ -10,6 +10,7 @@ import (
 	"parley.im/plugins/content/composing"
 	"parley.im/plugins/content/cpim"
 	"parley.im/plugins/content/imdn"
+	"parley.im/plugins/content/transfer"
 )
 
 // maxNamed is how many types of an Accept are remembered.
@@ -64,17 +65,42 @@ func (t *taste) sends(kind string) {
 	}
 }
 
-// refuses notes a 415 to a type, with the Accept that came with it.
-func (t *taste) refuses(kind string, accept []string) {
+// refuses notes a 415 to a type, with the Accept that came with it, and tells
+// whether that was not known.
+func (t *taste) refuses(kind string, accept []string) (news bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.refused) >= 2*maxNamed {
-		clear(t.refused)
+	news = !t.refused[kind]
+	if news && len(t.refused) >= 2*maxNamed {
+		t.forget()
 	}
 	t.refused[kind] = true
 	if len(accept) > 0 {
 		t.named = accept
 	}
+	return news
+}
+
+// forget makes room for a refused type: of those that somebody else has sent.
+func (t *taste) forget() {
+	for kind := range t.refused {
+		if !slices.Contains(ours, kind) {
+			delete(t.refused, kind)
+			return
+		}
+	}
+}
+
+// ours are the types that we choose ourselves.
+var ours = []string{
+	"text/html", "text/markdown", mixedType, externalType, transfer.MediaType, cpim.MediaType, imdn.MediaType, composing.MediaType,
+}
+
+// blank tells whether nothing is known.
+func (t *taste) blank() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.named) == 0 && len(t.sent) == 0 && len(t.refused) == 0
 }
 
 // takes tells whether a type is certainly taken. "*/*" says nothing of what is
@@ -118,6 +144,13 @@ func (t *taste) known() (takes, refuses []string) {
 	takes = slices.DeleteFunc(takes, func(kind string) bool { return t.refused[kind] })
 	slices.Sort(takes)
 	return takes, slices.Sorted(maps.Keys(t.refused))
+}
+
+// equals tells whether the same is known of two devices.
+func (t *taste) equals(o *taste) bool {
+	takes, refuses := t.known()
+	alsoTakes, alsoRefuses := o.known()
+	return slices.Equal(takes, alsoTakes) && slices.Equal(refuses, alsoRefuses)
 }
 
 // ask returns true once, where it is not known what is taken.

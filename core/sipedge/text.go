@@ -11,6 +11,7 @@ import (
 const (
 	maxName  = 128
 	maxTitle = 256
+	maxAgent = 128
 	maxType  = 256
 )
 

@@ -50,7 +50,7 @@ func (e *Edge) Typing(ctx context.Context, d event.Delivery) error {
 // sign sends a sign of typing to one phone. One that refuses it is not sent any
 // more.
 func (e *Edge) sign(life context.Context, p *phones, b *binding, d event.Delivery) (event.Receipt, error) {
-	life, cancel := context.WithTimeoutCause(life, typingPatience, errSilent)
+	ctx, cancel := context.WithTimeoutCause(life, typingPatience, errSilent)
 	defer cancel()
 	at := b.hop
 	at.turn = p.turnOf(d.ID)
@@ -61,14 +61,14 @@ func (e *Edge) sign(life context.Context, p *phones, b *binding, d event.Deliver
 	if err != nil {
 		return event.Receipt{}, event.Permanent(err)
 	}
-	res, err := e.exchange(life, req, b.Path)
+	res, err := e.exchange(ctx, req, b.Path)
 	if err != nil {
 		return event.Receipt{}, fmt.Errorf("sign of typing: %w", err)
 	}
 	r, err := verdict(res, d, false)
 	var refused *typeRefused
-	if errors.As(err, &refused) {
-		b.taste.refuses(composing.MediaType, refused.accept)
+	if errors.As(err, &refused) && b.taste.refuses(composing.MediaType, refused.accept) {
+		e.keepTastes(life, p.aor)
 	}
 	return r, err
 }
