@@ -3,8 +3,10 @@ package markup
 import (
 	"net/url"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
 
 	"parley.im/plugins/content"
 )
@@ -106,8 +108,8 @@ func isASCII(s string) bool {
 	return true
 }
 
-// honest replaces the words of links that name another address than the one
-// they lead to, and gives words to links that have none.
+// honest gives words to links that have none, and shows where those lead whose
+// words name another place.
 func honest(nodes []Node, losses *content.Losses) {
 	for i := range nodes {
 		n := &nodes[i]
@@ -115,57 +117,99 @@ func honest(nodes []Node, losses *content.Losses) {
 			honest(n.Children, losses)
 			continue
 		}
-		said := words(n.Children)
-		switch {
-		case misleads(said, n.URL):
+		switch said := words(n.Children); claim(said, n.URL) {
+		case aLie:
 			losses.Add(LinkMisleads)
 			n.Children = []Node{{Kind: Text, Text: n.URL}}
-		case strings.TrimSpace(said) == "":
-			n.Children = []Node{{Kind: Text, Text: n.URL}}
+		case aDoubt:
+			if strings.HasSuffix(said, "("+n.URL+")") { // as it was shown before
+				continue
+			}
+			losses.Add(LinkDoubtful)
+			n.Children = append(n.Children, Node{Kind: Text, Text: " (" + n.URL + ")"})
+		default:
+			if strings.TrimSpace(said) == "" {
+				n.Children = []Node{{Kind: Text, Text: n.URL}}
+			}
 		}
 	}
 }
 
-// misleads tells whether words name a host that is not that of the address.
-func misleads(words, address string) bool {
-	for word := range strings.FieldsSeq(words) {
-		if h := hostIn(word); h != "" && h != hostOf(address) {
-			return true
+// What the words of a link say about where it leads.
+const (
+	aTruth = iota
+	aDoubt // they have a name in them that may be that of another host, or of a file or a product
+	aLie   // they have the address of another host in them
+)
+
+// claim tells what words say about an address.
+func claim(words, address string) int {
+	worst := aTruth
+	for word := range strings.FieldsSeq(visible(words)) {
+		switch host, certain := hostIn(word); {
+		case host == "" || owner(host) == owner(hostOf(address)):
+		case certain:
+			return aLie
+		default:
+			worst = aDoubt
 		}
 	}
-	return false
+	return worst
 }
 
-// hostIn returns the host that a word names for its reader, or "": that of
-// something with "://", of www.…, and of names in the best-known domains.
-func hostIn(word string) string {
-	word = strings.ToLower(strings.Trim(word, "<>()[]{}\"'.,;!?"))
+// visible returns words without the characters that show nothing.
+func visible(words string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, words)
+}
+
+// hostIn returns the host that a word names for its reader, or "". It is
+// certain in something with "://" and in www.…; what else ends in a public
+// domain can be the name of a file or a product, too.
+func hostIn(word string) (host string, certain bool) {
+	word = strings.ToLower(strings.TrimFunc(word, func(r rune) bool { return strings.ContainsRune("<>()[]{}\"'.,;:!?“”„‘’«»", r) }))
 	_, rest, web := strings.Cut(word, "://")
 	if !web {
 		rest = word
 	}
-	host := rest
-	if at := strings.IndexAny(host, "/?#\\"); at >= 0 {
+	host = hostOf("//" + rest)
+	certain = web || strings.HasPrefix(rest, "www.")
+	if certain {
+		return host, true
+	}
+	_, top, dotted := cutLast(host, ".")
+	if _, public := publicsuffix.PublicSuffix("x." + top); !dotted || !public || strings.ContainsFunc(host, notInHost) {
+		return "", false
+	}
+	return host, false
+}
+
+func notInHost(r rune) bool { return r != '.' && r != '-' && !isLetter(r) }
+
+// owner returns the part of a host's name that somebody has registered.
+func owner(host string) string {
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+		return domain
+	}
+	return host
+}
+
+// hostOf returns the host of an address, or what stands for one.
+func hostOf(address string) string {
+	if scheme, rest, ok := strings.Cut(address, ":"); ok && !strings.Contains(scheme, "/") {
+		address = rest
+	}
+	host := strings.ToLower(strings.TrimPrefix(address, "//"))
+	if at := strings.IndexAny(host, "/?#;\\"); at >= 0 {
 		host = host[:at]
 	}
 	_, host, _ = cutLast(host, "@")
 	host, _, _ = strings.Cut(host, ":")
-	if !web && !strings.HasPrefix(host, "www.") && !strings.HasSuffix(host, ".com") && !strings.HasSuffix(host, ".org") && !strings.HasSuffix(host, ".net") {
-		return ""
-	}
-	return strings.TrimPrefix(host, "www.")
-}
-
-// hostOf returns the host of a checked address, or what stands for one.
-func hostOf(address string) string {
-	_, rest, _ := strings.Cut(address, ":")
-	rest = strings.ToLower(strings.TrimPrefix(rest, "//"))
-	if at := strings.IndexAny(rest, "/?#;"); at >= 0 {
-		rest = rest[:at]
-	}
-	_, host, _ := cutLast(rest, "@")
-	host, _, _ = strings.Cut(host, ":")
-	return strings.TrimPrefix(host, "www.")
+	return strings.TrimSuffix(strings.TrimPrefix(host, "www."), ".")
 }
 
 // cutLast cuts around the last sep; without one all of s is after it.

@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,8 +21,11 @@ type builder struct {
 	deep   int    // how many more were opened than MaxDepth allows
 	line   Node   // the open Paragraph or Heading; Kind 0 when there is none
 	marks  []Node // Bold to Link around what comes next
+	due    Node   // a line end or a bar that comes before the next part of the line, if there is one
+	dueIn  int    // how many of the marks are around it
 	spaced bool   // in HTML: a space here would be the second one
 	linked bool   // there is a link
+	named  int    // bytes of the addresses and names of marks so far
 }
 
 // doc finishes the document.
@@ -68,13 +72,16 @@ func (b *builder) pop() {
 	}
 }
 
-// block adds a finished block. A list holds items only, and only a list does.
+// block adds a finished block. A list holds items only, and only a list does; a
+// list that stands in a list without an item belongs to the item before it.
 func (b *builder) block(n Node) {
 	into, inList := &b.blocks, false
 	if last := len(b.open) - 1; last >= 0 {
 		into, inList = &b.open[last].Children, b.open[last].Kind == List
 	}
 	switch {
+	case inList && n.Kind == List && len(*into) > 0:
+		into = &(*into)[len(*into)-1].Children
 	case inList && n.Kind != Item:
 		n = Node{Kind: Item, Children: []Node{n}}
 	case !inList && n.Kind == Item:
@@ -94,7 +101,7 @@ func (b *builder) heading(level int) {
 // show nothing and go.
 func (b *builder) endLine() {
 	n := b.line
-	b.line, b.spaced = Node{}, true
+	b.line, b.due, b.spaced = Node{}, Node{}, true
 	if n.Kind == 0 {
 		return
 	}
@@ -113,8 +120,37 @@ func (b *builder) endLine() {
 	b.block(n)
 }
 
+// isBlank tells of a part of a line that shows nothing.
 func isBlank(n Node) bool {
-	return n.Kind == Break || n.Kind == Text && strings.Trim(n.Text, " \t") == ""
+	switch n.Kind {
+	case Text:
+		return strings.TrimSpace(n.Text) == ""
+	case Bold, Italic, Strike, Spoiler:
+		return !slices.ContainsFunc(n.Children, func(c Node) bool { return !isBlank(c) })
+	}
+	return n.Kind == Break
+}
+
+// lineEnds tells whether nothing stands on the line yet.
+func (b *builder) lineEnds() bool {
+	nodes := b.line.Children
+	for len(nodes) > 0 {
+		last := nodes[len(nodes)-1]
+		if last.Kind == Break {
+			return true
+		}
+		if nodes = last.Children; len(nodes) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// putOff has a line end or a bar come before the next part of the line.
+func (b *builder) putOff(n Node) {
+	if b.due.Kind != n.Kind {
+		b.due, b.dueIn = n, len(b.marks)
+	}
 }
 
 // codeBlock adds a block of code.
@@ -152,7 +188,11 @@ func (b *builder) mark(n Node) bool {
 	return true
 }
 
-func (b *builder) unmark() { b.marks = b.marks[:len(b.marks)-1] }
+func (b *builder) unmark(k Kind) {
+	at := slices.IndexFunc(b.marks, func(m Node) bool { return m.Kind == k })
+	b.marks = slices.Delete(b.marks, at, at+1)
+	b.dueIn = min(b.dueIn, at)
+}
 
 // text adds words, which may have several lines.
 func (b *builder) text(s string) {
@@ -182,12 +222,18 @@ func (b *builder) inline(n Node) {
 	if b.line.Kind == 0 {
 		b.line.Kind = Paragraph
 	}
-	add(&b.line.Children, b.marks, n)
+	if due := b.due; due.Kind != 0 {
+		b.due = Node{}
+		if due.Kind == Break || n.Kind != Break {
+			b.add(&b.line.Children, b.marks[:b.dueIn], due)
+		}
+	}
+	b.add(&b.line.Children, b.marks, n)
 }
 
 // add puts n at the end of nodes, within marks: into the node that is there
 // already when it has the same mark.
-func add(nodes *[]Node, marks []Node, n Node) {
+func (b *builder) add(nodes *[]Node, marks []Node, n Node) {
 	last := len(*nodes) - 1
 	if len(marks) == 0 {
 		*nodes = append(*nodes, n)
@@ -195,26 +241,46 @@ func add(nodes *[]Node, marks []Node, n Node) {
 	}
 	m := marks[0]
 	if last < 0 || (*nodes)[last].Kind != m.Kind || (*nodes)[last].URL != m.URL || (*nodes)[last].Name != m.Name {
+		if !b.affords(len(m.URL) + len(m.Name)) {
+			b.add(nodes, marks[1:], n)
+			return
+		}
 		*nodes = append(*nodes, Node{Kind: m.Kind, URL: m.URL, Name: m.Name})
 		last++
 	}
-	add(&(*nodes)[last].Children, marks[1:], n)
+	b.add(&(*nodes)[last].Children, marks[1:], n)
+}
+
+// affords tells whether an address or a name of so many bytes may stand in the
+// document once more. One in a source can be meant for each line of it.
+func (b *builder) affords(n int) bool {
+	if b.named += n; b.named <= room(b.size) {
+		return true
+	}
+	b.losses.Add(StructureRemoved)
+	return false
 }
 
 // link adds a link around what inside adds; without a usable address only
 // that.
 func (b *builder) link(raw string, inside func()) {
+	opened := b.openLink(raw)
+	inside()
+	if opened {
+		b.unmark(Link)
+	}
+}
+
+// openLink opens a link. It tells whether it did: there is none without a
+// usable address, and none in another.
+func (b *builder) openLink(raw string) bool {
 	url, ok := address(raw)
-	if !ok || !b.mark(Node{Kind: Link, URL: url}) {
-		if !ok {
-			b.losses.Add(LinkRemoved)
-		}
-		inside()
-		return
+	if !ok {
+		b.losses.Add(LinkRemoved)
+		return false
 	}
 	b.linked = true
-	inside()
-	b.unmark()
+	return b.mark(Node{Kind: Link, URL: url})
 }
 
 // image adds a picture.

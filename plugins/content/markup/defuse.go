@@ -46,6 +46,10 @@ func loud(s string) int {
 	return 0
 }
 
-func isWord(c byte) bool {
-	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= 0x80
-}
+// isWord tells of a character of a word as those see it who look for words that
+// notify: letters beyond ASCII are none to them.
+func isWord(c byte) bool { return isAlnum(c) || c == '_' }
+
+func isAlnum(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -3,70 +3,62 @@ package markup
 import (
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"parley.im/plugins/content"
 )
 
 // html reads an HTML document or fragment, or with matrix the formatted_body
-// of a Matrix message. What is too deep to be parsed is read as words.
+// of a Matrix message. It goes through the tags once and remembers only what
+// is open. A tree of elements is not made: where elements overlap, HTML repeats
+// them in it (HTML Standard, section 13.2.4.3), and a short source can make it
+// repeat them millions of times.
 func (b *builder) html(src string, matrix bool) {
 	b.spaced = true
-	root, err := html.ParseWithOptions(strings.NewReader(src), html.ParseOptionEnableScripting(false))
-	if err != nil {
-		b.losses.Add(StructureRemoved)
-		b.tokens(src)
-		return
-	}
 	h := htmlReader{builder: b, matrix: matrix}
-	h.children(root)
-}
-
-// tokens reads the words between the tags of HTML, and nothing else of it.
-func (b *builder) tokens(src string) {
 	z := html.NewTokenizer(strings.NewReader(src))
-	skip := ""
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
+			h.endAll()
 			return
-		case html.StartTagToken:
-			name, _ := z.TagName()
-			if skip == "" && raw[atom.Lookup(name)] {
-				skip = string(name)
-			}
-		case html.EndTagToken:
-			if name, _ := z.TagName(); string(name) == skip {
-				skip = ""
-			}
 		case html.TextToken:
-			if skip == "" {
-				b.collapsed(string(z.Text()))
+			h.words(strings.ReplaceAll(string(z.Text()), "\x00", ""))
+		case html.StartTagToken, html.SelfClosingTagToken:
+			t := z.Token()
+			if t.DataAtom == atom.Noscript { // nothing runs here
+				z.NextIsNotRawText()
 			}
+			h.start(t)
+		case html.EndTagToken:
+			h.end(z.Token())
 		}
 	}
 }
 
-// raw are the hidden elements that hold no elements.
-var raw = set(atom.Script, atom.Style, atom.Iframe, atom.Noembed, atom.Noframes, atom.Title, atom.Xmp)
-
 type htmlReader struct {
 	*builder
 	matrix bool
-	pre    bool // within <pre>
+	open   []element
+	hidden int    // how many of the open elements hide what they hold
+	sign   string // "^" or "_", when the next words are raised or lowered
 }
 
 // hidden are the elements that go with all they hold: programs, what is loaded
 // from elsewhere, drawings with rules of their own, and what is never shown.
-var hidden = set(atom.Script, atom.Style, atom.Template, atom.Iframe, atom.Frame, atom.Frameset, atom.Object, atom.Embed,
-	atom.Applet, atom.Svg, atom.Math, atom.Noembed, atom.Noframes, atom.Audio, atom.Video, atom.Canvas, atom.Title, atom.Head,
+var hidden = set(atom.Script, atom.Style, atom.Template, atom.Iframe, atom.Frame, atom.Object, atom.Embed,
+	atom.Applet, atom.Svg, atom.Math, atom.Noembed, atom.Noframes, atom.Audio, atom.Video, atom.Canvas, atom.Title,
 	atom.Xmp, atom.Plaintext, atom.Link, atom.Meta, atom.Base, atom.Param, atom.Source, atom.Track, atom.Map, atom.Dialog)
 
 // fields are the elements of forms that hold no words of the message.
 var fields = set(atom.Input, atom.Select, atom.Textarea, atom.Option, atom.Datalist, atom.Button, atom.Keygen, atom.Meter, atom.Progress)
 
-// parts are the elements that begin on a new line.
-var parts = set(atom.P, atom.Div, atom.Section, atom.Article, atom.Aside, atom.Header, atom.Footer, atom.Main, atom.Nav,
+// parts are the elements that stand apart from what is before and behind them.
+var parts = set(atom.P, atom.Section, atom.Article, atom.Aside, atom.Header, atom.Footer, atom.Main, atom.Nav,
 	atom.Address, atom.Figure, atom.Figcaption, atom.Details, atom.Summary, atom.Form, atom.Fieldset, atom.Legend, atom.Center,
 	atom.Dl, atom.Dt, atom.Dd, atom.Body, atom.Html, atom.Caption, atom.Tbody, atom.Thead, atom.Tfoot, atom.Hgroup, atom.Dir)
 
@@ -83,178 +75,249 @@ func set(all ...atom.Atom) map[atom.Atom]bool {
 	return m
 }
 
-func (h *htmlReader) children(n *html.Node) {
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		h.node(c)
+// begin reads the start of an element that is not hidden by one around it, and
+// returns what is open from there on.
+func (h *htmlReader) begin(t html.Token) (e element) {
+	switch a := t.DataAtom; {
+	case a == atom.Img || a == atom.Image:
+		h.picture(t)
+	case unseen(t):
+		e.end = h.hide(HiddenRemoved)
+	case a == atom.Title || a == atom.Meta:
+		e.end = h.hide()
+	case hidden[a]:
+		e.end = h.hide(ActiveRemoved)
+	case fields[a]:
+		e.end = h.hide(FormRemoved)
+	case h.matrix && t.Data == "mx-reply":
+		e.end = h.hide(ReplyRemoved)
+	case a == atom.Br:
+		h.lineBreak()
+	case h.inPre():
+		h.holding().language(t)
+	case a == atom.Pre || a == atom.Listing:
+		e = h.preformatted()
+	case a == atom.Code || a == atom.Kbd || a == atom.Samp || a == atom.Tt:
+		e = h.codeWords()
+	case a == atom.A:
+		e = h.anchor(t)
+	default:
+		e.end = h.element(t)
 	}
+	return e
 }
 
-func (h *htmlReader) node(n *html.Node) {
-	switch n.Type {
-	case html.TextNode:
-		if h.pre {
-			h.text(n.Data)
-		} else {
-			h.collapsed(n.Data)
-		}
-	case html.ElementNode:
-		if n.Namespace != "" || hidden[n.DataAtom] {
-			if n.DataAtom != atom.Head && n.DataAtom != atom.Title && n.DataAtom != atom.Meta {
-				h.losses.Add(ActiveRemoved)
-			}
-			return
-		}
-		h.element(n)
-	}
-}
-
-// element reads an element that may show something.
-func (h *htmlReader) element(n *html.Node) {
-	switch a := n.DataAtom; a {
-	case atom.Br:
-		h.inline(Node{Kind: Break})
-		h.spaced = true
+// element begins an element that holds no more than others, and returns what
+// ends it.
+func (h *htmlReader) element(t html.Token) (end func()) {
+	switch a := t.DataAtom; a {
 	case atom.Hr:
 		h.rule()
 	case atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6:
-		h.heading(int(n.Data[1] - '0'))
-		h.children(n)
-		h.endLine()
+		h.heading(int(t.Data[1] - '0'))
+		return h.endLine
 	case atom.Ul, atom.Menu:
-		h.within(Node{Kind: List, Number: Bullets}, n)
+		return h.within(Node{Kind: List, Number: Bullets})
 	case atom.Ol:
-		h.within(Node{Kind: List, Number: number(attr(n, "start"))}, n)
+		first, _ := number(attr(t, "start"))
+		return h.within(Node{Kind: List, Number: first})
 	case atom.Li:
-		h.within(Node{Kind: Item}, n)
+		h.numbered(t)
+		return h.within(Node{Kind: Item})
 	case atom.Blockquote:
-		h.within(Node{Kind: Quote}, n)
-	case atom.Pre, atom.Listing:
-		h.preformatted(n)
-	case atom.Code, atom.Kbd, atom.Samp, atom.Tt:
-		h.codeWords(n)
-	case atom.A:
-		h.anchor(n)
-	case atom.Img, atom.Image:
-		h.picture(n)
+		return h.within(Node{Kind: Quote})
+	case atom.Div:
+		h.divide()
+		return h.divide
 	case atom.Table, atom.Tr, atom.Td, atom.Th:
-		h.table(n)
+		return h.table(a)
+	case atom.Q:
+		h.words("“")
+		return func() { h.words("”") }
+	case atom.Sup:
+		return h.raise("^")
+	case atom.Sub:
+		return h.raise("_")
 	default:
-		h.other(n)
+		return h.other(t)
 	}
+	return nil
 }
 
-// within reads a block that holds blocks.
-func (h *htmlReader) within(block Node, n *html.Node) {
-	h.enter(block)
-	h.children(n)
-	h.leave()
-}
-
-// other reads the elements that need no function of their own. Those that
+// other begins the elements that need no function of their own. Those that
 // nobody knows show what they hold.
-func (h *htmlReader) other(n *html.Node) {
-	format, formatted := formats[n.DataAtom]
-	reason, spoils := lookup(n, "data-mx-spoiler")
+func (h *htmlReader) other(t html.Token) (end func()) {
+	format, formatted := formats[t.DataAtom]
+	reason, spoils := lookup(t, "data-mx-spoiler")
 	switch {
-	case fields[n.DataAtom]:
-		h.losses.Add(FormRemoved)
-	case h.matrix && n.Data == "mx-reply":
-		h.losses.Add(ReplyRemoved)
-	case parts[n.DataAtom]:
+	case parts[t.DataAtom]:
 		h.endLine()
-		h.children(n)
-		h.endLine()
+		return h.endLine
 	case formatted:
-		h.marked(Node{Kind: format}, n)
+		return h.marked(Node{Kind: format})
 	case spoils:
-		h.marked(Node{Kind: Spoiler, Name: oneLine(reason)}, n)
+		return h.marked(Node{Kind: Spoiler, Name: oneLine(reason)})
+	}
+	return nil
+}
+
+// hide begins an element that hides what it holds.
+func (h *htmlReader) hide(losses ...content.Loss) (end func()) {
+	h.losses.Add(losses...)
+	h.hidden++
+	return func() { h.hidden-- }
+}
+
+// unseen tells of an element that its writer has hidden, as letters hide the
+// lines for the list of a mailbox.
+func unseen(t html.Token) bool {
+	_, is := lookup(t, "hidden")
+	return is || strings.Contains(strings.ToLower(strings.Join(strings.Fields(attr(t, "style")), "")), "display:none")
+}
+
+// within begins a block that holds blocks.
+func (h *htmlReader) within(block Node) (end func()) {
+	h.enter(block)
+	return h.leave
+}
+
+func (h *htmlReader) marked(m Node) (end func()) {
+	if !h.mark(m) {
+		return nil
+	}
+	return func() { h.unmark(m.Kind) }
+}
+
+// numbered begins another list where an item does not have the next number.
+func (h *htmlReader) numbered(t html.Token) {
+	n, ok := number(attr(t, "value"))
+	h.endLine()
+	last := len(h.builder.open) - 1
+	if !ok || h.deep > 0 || last < 0 {
+		return
+	}
+	switch list := &h.builder.open[last]; {
+	case list.Kind != List || list.Number == Bullets || list.Number+len(list.Children) == n:
+	case len(list.Children) == 0:
+		list.Number = n
 	default:
-		h.children(n)
+		h.leave()
+		h.enter(Node{Kind: List, Number: n})
 	}
 }
 
-func (h *htmlReader) marked(m Node, n *html.Node) {
-	opened := h.mark(m)
-	h.children(n)
-	if opened {
-		h.unmark()
+// lineBreak ends a line; on a line that is empty, its paragraph.
+func (h *htmlReader) lineBreak() {
+	switch held := h.holding(); {
+	case held != nil:
+		held.words.WriteByte('\n')
+	case h.due.Kind == Break:
+		h.endLine()
+	default:
+		h.inline(Node{Kind: Break})
+		h.spaced = true
 	}
 }
 
-// preformatted reads <pre>: code when it holds nothing else.
-func (h *htmlReader) preformatted(n *html.Node) {
-	language := ""
-	if c := n.FirstChild; c != nil && c.DataAtom == atom.Code {
-		for class := range strings.FieldsSeq(attr(c, "class")) {
-			if l, ok := strings.CutPrefix(class, "language-"); ok {
-				language = l
-			}
+// divide ends a line and not its paragraph, as a <div> does; a line with
+// nothing in it ends both.
+func (h *htmlReader) divide() {
+	last := len(h.line.Children) - 1
+	switch {
+	case last < 0:
+	case isBlank(h.line.Children[last]) && h.line.Children[last].Kind != Break && (last == 0 || h.line.Children[last-1].Kind == Break):
+		h.endLine()
+	case !h.lineEnds():
+		h.putOff(Node{Kind: Break})
+	}
+	h.spaced = true
+}
+
+// table begins a part of a table. It is read as lines, with bars between the
+// cells that have something in them.
+func (h *htmlReader) table(a atom.Atom) (end func()) {
+	switch {
+	case a == atom.Table:
+		h.losses.Add(TableFlattened)
+		h.endLine()
+		return h.endLine
+	case a == atom.Tr:
+		h.divide()
+	case h.due.Kind == 0 && !h.lineEnds():
+		h.putOff(Node{Kind: Text, Text: " | "})
+	}
+	h.spaced = true
+	return nil
+}
+
+// raise begins words that are raised or lowered.
+func (h *htmlReader) raise(sign string) (end func()) {
+	if h.spaced {
+		return nil
+	}
+	h.sign = sign
+	return func() { h.sign = "" }
+}
+
+// signed returns raised or lowered words with a sign before them where they
+// would be read as a part of what they stand at: 10^5 is not 105.
+func (h *htmlReader) signed(s string) string {
+	sign := h.sign
+	h.sign = ""
+	word := strings.TrimSpace(s)
+	first, size := utf8.DecodeRuneInString(word)
+	isWord := word != "" && strings.TrimFunc(word, isLetter) == ""
+	if isWord && (sign == "_" || unicode.IsDigit(first) || size == len(word)) || sign == "^" && strings.ContainsRune("+-−", first) {
+		return sign + s
+	}
+	return s
+}
+
+// picture reads an image. In Matrix it may be an emoticon, which is a word. One
+// without words for it, or a dot, is there for its looks or to be counted.
+func (h *htmlReader) picture(t html.Token) {
+	src := attr(t, "src")
+	alt, hasAlt := lookup(t, "alt")
+	alt = strings.TrimSpace(alt)
+	uploaded := h.matrix && strings.HasPrefix(src, "mxc:")
+	if h.holding() != nil || !uploaded && (hasAlt && alt == "" || isDot(t) || unseen(t)) {
+		if strings.HasPrefix(strings.ToLower(src), "http") {
+			h.losses.Add(ImageRemoved)
 		}
-	}
-	h.codeBlock(inner(n), language)
-}
-
-// codeWords reads code within a line. Where it holds blocks, as broken HTML
-// does, they are read as such.
-func (h *htmlReader) codeWords(n *html.Node) {
-	s := inner(n)
-	if strings.TrimSpace(s) == "" {
 		return
 	}
-	h.code(strings.Join(strings.Fields(s), " "))
-	h.spaced = false
-}
-
-// anchor reads a link, or in Matrix a mention, which is a link to somebody.
-func (h *htmlReader) anchor(n *html.Node) {
-	href, ok := lookup(n, "href")
-	if id := pill(href); h.matrix && id != "" {
-		h.inline(Node{Kind: Mention, Name: id, Text: called(oneLine(inner(n)), id)})
-		h.spaced = false
-		return
-	}
-	if !ok || strings.HasPrefix(href, "#") { // a place within the text
-		h.children(n)
-		return
-	}
-	h.link(href, func() { h.children(n) })
-}
-
-// picture reads an image. In Matrix it may be an emoticon, which is a word.
-func (h *htmlReader) picture(n *html.Node) {
-	alt := attr(n, "alt")
 	if alt == "" {
-		alt = attr(n, "title")
+		alt = attr(t, "title")
 	}
 	h.spaced = false
-	if _, emoticon := lookup(n, "data-mx-emoticon"); emoticon && h.matrix && alt != "" {
+	if _, emoticon := lookup(t, "data-mx-emoticon"); emoticon && h.matrix && alt != "" {
 		h.text(oneLine(alt))
 		return
 	}
-	h.image(attr(n, "src"), alt)
+	h.image(src, alt)
 }
 
-// table reads a table as lines, with bars between the cells that have
-// something in them.
-func (h *htmlReader) table(n *html.Node) {
-	switch n.DataAtom {
-	case atom.Table:
-		h.losses.Add(TableFlattened)
-		h.endLine()
-		h.children(n)
-		h.endLine()
-	case atom.Tr:
-		if len(h.line.Children) > 0 {
-			h.inline(Node{Kind: Break})
+func isDot(t html.Token) bool {
+	for _, side := range []string{attr(t, "width"), attr(t, "height")} {
+		if side = strings.TrimSuffix(side, "px"); side == "1" || side == "0" {
+			return true
 		}
-		h.spaced = true
-		h.children(n)
-	default:
-		if last := len(h.line.Children) - 1; last >= 0 && h.line.Children[last].Kind != Break && n.FirstChild != nil {
-			h.text(" | ")
-		}
-		h.spaced = true
-		h.children(n)
+	}
+	return false
+}
+
+// words reads words between tags.
+func (h *htmlReader) words(s string) {
+	if h.hidden > 0 || s == "" {
+		return
+	}
+	if h.sign != "" {
+		s = h.signed(s)
+	}
+	if held := h.holding(); held != nil {
+		held.words.WriteString(s)
+	} else {
+		h.collapsed(s)
 	}
 }
 
@@ -279,45 +342,25 @@ func (b *builder) collapsed(s string) {
 	}
 }
 
-// inner returns the words within a node as they stand there.
-func inner(n *html.Node) string {
-	var b strings.Builder
-	addInner(&b, n)
-	return b.String()
-}
-
-func addInner(b *strings.Builder, n *html.Node) {
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		switch {
-		case c.Type == html.TextNode:
-			b.WriteString(c.Data)
-		case c.Type == html.ElementNode && c.DataAtom == atom.Br:
-			b.WriteByte('\n')
-		case c.Type == html.ElementNode && c.Namespace == "" && !hidden[c.DataAtom] && !fields[c.DataAtom]:
-			addInner(b, c)
-		}
-	}
-}
-
-func attr(n *html.Node, key string) string {
-	v, _ := lookup(n, key)
+func attr(t html.Token, key string) string {
+	v, _ := lookup(t, key)
 	return v
 }
 
-func lookup(n *html.Node, key string) (string, bool) {
-	for _, a := range n.Attr {
-		if a.Key == key && a.Namespace == "" {
+func lookup(t html.Token, key string) (string, bool) {
+	for _, a := range t.Attr {
+		if a.Key == key {
 			return a.Val, true
 		}
 	}
 	return "", false
 }
 
-// number reads the first number of a list; 1 where there is no sensible one.
-func number(s string) int {
+// number reads the number of an item; 1 where there is no sensible one.
+func number(s string) (n int, ok bool) {
 	n, err := strconv.Atoi(strings.TrimSpace(s))
 	if err != nil || n < 0 || n > 999_999 {
-		return 1
+		return 1, false
 	}
-	return n
+	return n, true
 }

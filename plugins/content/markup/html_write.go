@@ -40,6 +40,9 @@ type htmlWriter struct {
 // blocks writes blocks. In a tight item the first paragraph needs no tag.
 func (w *htmlWriter) blocks(nodes []Node, tight bool) {
 	for i, n := range nodes {
+		if w.doc.full(w.out.Len()) {
+			return
+		}
 		switch n.Kind {
 		case Paragraph:
 			if tight && i == 0 {
@@ -100,6 +103,9 @@ var htmlTags = map[Kind]string{Bold: "strong", Italic: "em", Strike: "del"}
 
 func (w *htmlWriter) inlines(nodes []Node) {
 	for _, n := range nodes {
+		if w.doc.full(w.out.Len()) {
+			return
+		}
 		switch n.Kind {
 		case Text:
 			w.text(n.Text)
@@ -161,11 +167,26 @@ func (w *htmlWriter) link(url string, inside []Node) {
 		}
 		return
 	}
+	if w.matrix && isPill(url) {
+		w.notAPill(url, inside)
+		return
+	}
 	w.linked = true
 	w.out.WriteString(`<a href="` + html.EscapeString(url) + `">`)
 	w.inlines(inside)
 	w.out.WriteString("</a>")
 	w.linked = false
+}
+
+// notAPill writes a link that Matrix clients would show as a mention. Whom
+// nobody resolved is not mentioned; in code there are no links.
+func (w *htmlWriter) notAPill(url string, inside []Node) {
+	w.doc.Losses.Add(LinkAsText)
+	if words(inside) != url {
+		w.inlines(inside)
+		w.text(" ")
+	}
+	w.out.WriteString("<code>" + html.EscapeString(url) + "</code>")
 }
 
 func (w *htmlWriter) mention(n Node) {
@@ -199,7 +220,7 @@ func (w *htmlWriter) image(n Node) {
 
 // label is the words for an image.
 func label(n Node) string {
-	if n.Text == "" || misleads(n.Text, n.URL) {
+	if n.Text == "" || claim(n.Text, n.URL) != aTruth {
 		return "[image]"
 	}
 	return "[image: " + n.Text + "]"

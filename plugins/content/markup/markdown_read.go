@@ -2,6 +2,7 @@ package markup
 
 import (
 	"html"
+	"regexp"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -10,6 +11,7 @@ import (
 	extast "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/parser"
 	gmtext "github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
 )
 
 // markdownParser reads CommonMark with GitHub's extensions. It keeps nothing
@@ -26,12 +28,37 @@ func (b *builder) markdown(src string) {
 		return
 	}
 	m := markdownReader{builder: b, src: []byte(src)}
-	m.children(markdownParser.Parse(gmtext.NewReader(m.src), parser.WithContext(parser.NewContext())))
+	root := markdownParser.Parse(gmtext.NewReader(m.src), parser.WithContext(parser.NewContext()))
+	m.used = used(root)
+	m.children(root)
+	if m.endLine(); len(b.blocks) == 0 { // such as "#" alone
+		b.plain(src)
+	}
 }
 
 type markdownReader struct {
 	*builder
-	src []byte
+	src  []byte
+	used map[string]bool // the labels of the definitions that links refer to
+}
+
+// used returns the labels that links and images refer to.
+func used(root ast.Node) map[string]bool {
+	labels := map[string]bool{}
+	_ = ast.Walk(root, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // it fails when the function does
+		var ref *ast.ReferenceLink
+		switch n := n.(type) {
+		case *ast.Link:
+			ref = n.Reference
+		case *ast.Image:
+			ref = n.Reference
+		}
+		if entering && ref != nil {
+			labels[util.ToLinkReference(ref.Value)] = true
+		}
+		return ast.WalkContinue, nil
+	})
+	return labels
 }
 
 func (m *markdownReader) children(n ast.Node) {
@@ -82,6 +109,7 @@ func (m *markdownReader) blockNode(n ast.Node) {
 	case *extast.Table:
 		m.table(n)
 	case *ast.LinkReferenceDefinition:
+		m.definition(n)
 	default: // a paragraph, or what stands for one in a list
 		m.endLine()
 		m.children(n)
@@ -95,6 +123,18 @@ func (m *markdownReader) within(block Node, n ast.Node) {
 	m.leave()
 }
 
+// definition shows an address that no link refers to as it stands there.
+func (m *markdownReader) definition(n *ast.LinkReferenceDefinition) {
+	if m.used[util.ToLinkReference(n.Label)] {
+		return
+	}
+	m.endLine()
+	m.text(strings.TrimSpace(m.lines(n)))
+	m.endLine()
+}
+
+// table reads a table as lines, with bars between the cells up to the last one
+// that has something in it.
 func (m *markdownReader) table(n ast.Node) {
 	m.losses.Add(TableFlattened)
 	m.endLine()
@@ -102,15 +142,20 @@ func (m *markdownReader) table(n ast.Node) {
 		if row != n.FirstChild() {
 			m.inline(Node{Kind: Break})
 		}
+		bars := 0
 		for cell := row.FirstChild(); cell != nil; cell = cell.NextSibling() {
-			if cell != row.FirstChild() {
-				m.text(" | ")
+			if cell.HasChildren() {
+				m.text(strings.Repeat(" | ", bars))
+				bars = 0
 			}
 			m.children(cell)
+			bars++
 		}
 	}
 	m.endLine()
 }
+
+var emphasis = map[bool]Kind{false: Italic, true: Bold}
 
 func (m *markdownReader) inlineNode(n ast.Node) {
 	switch n := n.(type) {
@@ -121,11 +166,11 @@ func (m *markdownReader) inlineNode(n ast.Node) {
 	case *ast.CodeSpan:
 		m.code(m.raw(n))
 	case *ast.Emphasis:
-		m.marked(map[bool]Kind{false: Italic, true: Bold}[n.Level == 2], n)
+		m.marked(emphasis[n.Level == 2], n)
 	case *extast.Strikethrough:
 		m.marked(Strike, n)
 	case *ast.Link:
-		m.link(unescape(n.Destination), func() { m.children(n) })
+		m.link(m.destination(n.Destination), func() { m.children(n) })
 	case *ast.AutoLink:
 		url := string(n.URL(m.src))
 		if n.AutoLinkType == ast.AutoLinkEmail && !strings.HasPrefix(strings.ToLower(url), "mailto:") {
@@ -133,10 +178,9 @@ func (m *markdownReader) inlineNode(n ast.Node) {
 		}
 		m.link(url, func() { m.text(string(n.Label(m.src))) })
 	case *ast.Image:
-		alt := builder{}
-		inner := markdownReader{builder: &alt, src: m.src}
-		inner.children(n)
-		m.image(unescape(n.Destination), words(alt.doc().Blocks))
+		var alt strings.Builder
+		m.addWords(&alt, n)
+		m.image(m.destination(n.Destination), alt.String())
 	case *ast.RawHTML:
 		m.losses.Add(HTMLAsText)
 		for i := range n.Segments.Len() {
@@ -148,26 +192,57 @@ func (m *markdownReader) inlineNode(n ast.Node) {
 	}
 }
 
+// destination returns the address of a link, or "" when it was used so often
+// that it has no room any more.
+func (m *markdownReader) destination(raw []byte) string {
+	if !m.affords(len(raw)) {
+		return ""
+	}
+	return unescape(raw)
+}
+
+// addWords adds the words within a node, without any format.
+func (m *markdownReader) addWords(b *strings.Builder, n ast.Node) {
+	for c := n.FirstChild(); c != nil; c = c.NextSibling() {
+		switch c := c.(type) {
+		case *ast.Text:
+			b.WriteString(m.said(c))
+			if c.SoftLineBreak() || c.HardLineBreak() {
+				b.WriteByte(' ')
+			}
+		case *ast.String:
+			b.Write(c.Value)
+		case *ast.AutoLink:
+			b.Write(c.Label(m.src))
+		default:
+			m.addWords(b, c)
+		}
+	}
+}
+
 func (m *markdownReader) marked(k Kind, n ast.Node) {
 	opened := m.mark(Node{Kind: k})
 	m.children(n)
 	if opened {
-		m.unmark()
+		m.unmark(k)
 	}
 }
 
 // textNode reads words. A line end within a paragraph is a space to Markdown,
 // and a line end to those who write chat: it is kept as one.
 func (m *markdownReader) textNode(n *ast.Text) {
-	s := n.Segment.Value(m.src)
-	if n.IsRaw() {
-		m.text(string(s))
-	} else {
-		m.text(unescape(s))
-	}
+	m.text(m.said(n))
 	if n.SoftLineBreak() || n.HardLineBreak() {
 		m.inline(Node{Kind: Break})
 	}
+}
+
+func (m *markdownReader) said(n *ast.Text) string {
+	s := n.Segment.Value(m.src)
+	if n.IsRaw() {
+		return string(s)
+	}
+	return unescape(s)
 }
 
 // raw returns the code between backticks.
@@ -199,14 +274,27 @@ func unescape(s []byte) string {
 	from := 0
 	for i := 0; i+1 < len(s); i++ {
 		if s[i] == '\\' && isPunctuation(s[i+1]) {
-			b.WriteString(html.UnescapeString(string(s[from:i])))
+			b.WriteString(entities(string(s[from:i])))
 			b.WriteByte(s[i+1])
 			i++
 			from = i + 1
 		}
 	}
-	b.WriteString(html.UnescapeString(string(s[from:])))
+	b.WriteString(entities(string(s[from:])))
 	return b.String()
+}
+
+var entity = regexp.MustCompile(`&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]*);`)
+
+// entities replaces the entities in words. Those of HTML that end without a
+// semicolon are none in Markdown: addresses are full of them.
+func entities(s string) string {
+	return entity.ReplaceAllStringFunc(s, func(name string) string {
+		if c := html.UnescapeString(name); c == ";" || !strings.HasSuffix(c, ";") {
+			return c
+		}
+		return name
+	})
 }
 
 func isPunctuation(c byte) bool {
@@ -218,24 +306,62 @@ const (
 	maxPaired = 2048 // marks in a paragraph, each of which could pair with another
 )
 
-// costly tells of Markdown whose parser would need far more time than words
-// do: it compares each mark of format in a paragraph with those before it.
+// costly tells of Markdown whose parser would need far more time or memory than
+// words do. It compares each mark of format in a paragraph with those before
+// it, looks through a paragraph for the end of all that begins in it, gives each
+// row of a table as many cells as its head has, and has each empty line go
+// through all lists around it.
 func costly(src string) bool {
-	paired := 0
+	paired, begun, columns, lists := 0, 0, 0, 0 // the first three of a paragraph
+	repeated := 0                               // lines, each in all that goes through it, and cells
 	for line := range strings.SplitSeq(src, "\n") {
 		words := strings.TrimLeft(line, " \t>*-+")
-		if words == "" {
-			paired = 0
-		}
-		for i := range len(words) {
-			if strings.IndexByte("[]*_~`<!", words[i]) >= 0 {
-				paired++
-			}
-		}
 		nested := len(line) - len(words)
-		if nested+paired > maxPaired || nested > maxNested {
+		switch {
+		case strings.Trim(line, " \t\r>") == "":
+			paired, begun, columns = 0, 0, 0
+			repeated += lists
+		case strings.Trim(line, " \t\r\v\f>|:-") == "":
+			columns = max(columns, strings.Count(line, "|")+1)
+		}
+		lists = max(lists, listsIn(line))
+		paired += marksIn(words)
+		begun += beginningsIn(line)
+		repeated += columns + begun/8 // a line is a small thing beside a cell
+		if nested+paired > maxPaired || nested > maxNested || repeated > len(src)+maxPaired {
 			return true
 		}
 	}
 	return false
+}
+
+func marksIn(line string) (n int) {
+	for i := range len(line) {
+		if strings.IndexByte("[]*_~`<!", line[i]) >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// beginningsIn counts what may end on another line: code, tags and addresses.
+func beginningsIn(line string) int {
+	return strings.Count(line, "`") + strings.Count(line, "<") + strings.Count(line, "](") + strings.Count(line, "][") + strings.Count(line, "]:")
+}
+
+// listsIn returns how many lists a line can be in, by its margin and by the
+// marks of items that it begins with.
+func listsIn(line string) (n int) {
+	for {
+		words := strings.TrimLeft(line, " \t>")
+		n += (len(line) - len(words) + strings.Count(line[:len(line)-len(words)], "\t")) / 2
+		mark := strings.TrimLeft(words, "0123456789")
+		if mark == "" || strings.IndexByte("-*+.)", mark[0]) < 0 {
+			return n
+		}
+		if line = mark[1:]; line != "" && line[0] != ' ' && line[0] != '\t' {
+			return n
+		}
+		n++
+	}
 }

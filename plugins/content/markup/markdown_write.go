@@ -11,12 +11,18 @@ func writeMarkdown(d *Doc, blocks []Node) string {
 	return w.blocks(blocks)
 }
 
-type markdownWriter struct{ doc *Doc }
+type markdownWriter struct {
+	doc    *Doc
+	linked bool // within a link
+}
 
 func (w markdownWriter) blocks(nodes []Node) string {
 	var b strings.Builder
 	other := false // marks of the other kind, for a list that follows a list
 	for i, n := range nodes {
+		if w.doc.full(b.Len()) {
+			break
+		}
 		if i > 0 {
 			b.WriteString("\n\n")
 		}
@@ -32,11 +38,11 @@ func (w markdownWriter) block(n Node, other bool) string {
 		return strings.Repeat("#", min(max(n.Number, 1), 6)) + " " + strings.ReplaceAll(w.inlines(n.Children, false), "\\\n", " ")
 	case List:
 		if other {
-			return items(n, "* ", ") ", w.blocks)
+			return w.doc.items(n, "* ", ") ", w.blocks)
 		}
-		return items(n, "- ", ". ", w.blocks)
+		return w.doc.items(n, "- ", ". ", w.blocks)
 	case Quote:
-		return quote(w.blocks(n.Children))
+		return w.doc.quote(w.blocks(n.Children))
 	case CodeBlock:
 		fence := strings.Repeat("`", max(3, longest(n.Text, '`')+1))
 		return fence + n.Name + "\n" + n.Text + "\n" + fence
@@ -48,6 +54,9 @@ func (w markdownWriter) block(n Node, other bool) string {
 func (w markdownWriter) inlines(nodes []Node, start bool) string {
 	var b strings.Builder
 	for _, n := range nodes {
+		if w.doc.full(b.Len()) {
+			break
+		}
 		if s := w.inline(n, start); s != "" {
 			b.WriteString(s)
 			start = strings.HasSuffix(s, "\n")
@@ -78,31 +87,27 @@ func (w markdownWriter) inline(n Node, start bool) string {
 	case Mention:
 		w.doc.Losses.Add(MentionAsText)
 	}
-	return markdownText(n.Text, start)
+	return w.text(n.Text, start)
 }
 
 // link writes a link; one whose words are its address needs no more than that.
 func (w markdownWriter) link(n Node) string {
-	if said := words(n.Children); said == n.URL && isBare(said) {
+	if said := words(n.Children); said == n.URL && bareURL(said) == said && !entity.MatchString(said) {
 		return "<" + said + ">"
 	}
-	var b strings.Builder
-	for _, c := range n.Children {
-		if c.Kind == Text {
-			b.WriteString(escapeMarkdown(c.Text, false))
-			continue
-		}
-		b.WriteString(w.inline(c, false))
-	}
-	return "[" + b.String() + "](" + destination(n.URL) + ")"
+	w.linked = true
+	return "[" + w.inlines(n.Children, false) + "](" + destination(n.URL) + ")"
 }
 
-// markdownText writes words; addresses in them are links for all who read.
-func markdownText(s string, start bool) string {
+// text writes words; addresses in them are links for all who read.
+func (w markdownWriter) text(s string, start bool) string {
+	if w.linked {
+		return escapeMarkdown(s, false)
+	}
 	var b strings.Builder
-	for at := range pieces(s) {
-		if isBare(at) {
-			b.WriteString("<" + at + ">")
+	for at, url := range pieces(s) {
+		if url != "" && !entity.MatchString(url) {
+			b.WriteString("<" + url + ">")
 		} else {
 			b.WriteString(escapeMarkdown(at, start))
 		}
@@ -132,10 +137,12 @@ func around(mark, s string) string {
 	return before + mark + core + mark + s[len(before)+len(core):]
 }
 
+var destinations = strings.NewReplacer("(", "%28", ")", "%29", "&", "&amp;", "*", "%2A", "_", "%5F")
+
 // destination is an address where Markdown has one: nothing in it ends it, and
 // no part of it is an entity.
 func destination(url string) string {
-	return strings.NewReplacer("(", "%28", ")", "%29", "&", "&amp;", "*", "%2A", "_", "%5F").Replace(url)
+	return destinations.Replace(url)
 }
 
 // codeSpan writes code between more backticks than it has in a row.

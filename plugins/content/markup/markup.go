@@ -57,14 +57,17 @@ var ErrTooLarge = errors.New("markup: the text is too large")
 // What a conversion can lose or show in another way.
 const (
 	ActiveRemoved    content.Loss = "active content removed"
+	CodeChanged      content.Loss = "backtick in code replaced"
 	EmphasisRemoved  content.Loss = "emphasis removed"
 	FormRemoved      content.Loss = "form field removed"
 	HTMLAsText       content.Loss = "HTML as text"
 	HeadingAsBold    content.Loss = "heading as bold"
+	HiddenRemoved    content.Loss = "hidden text removed"
 	ImageAsLink      content.Loss = "image as link"
 	ImageRemoved     content.Loss = "image removed"
 	LinkAsText       content.Loss = "link as text"
 	LinkRemoved      content.Loss = "link removed"
+	LinkDoubtful     content.Loss = "address of a link shown behind its words"
 	LinkMisleads     content.Loss = "link text replaced by its address"
 	MentionAsText    content.Loss = "mention as text"
 	NestingFlattened content.Loss = "nesting flattened"
@@ -73,7 +76,7 @@ const (
 	SpoilerShown     content.Loss = "spoiler shown"
 	StructureRemoved content.Loss = "structure removed"
 	TableFlattened   content.Loss = "table flattened"
-	CodeChanged      content.Loss = "backtick in code replaced"
+	WordsRemoved     content.Loss = "words removed"
 )
 
 // Convert reads src in one form and writes it in another. The losses are named
@@ -120,12 +123,20 @@ func (d *Doc) Write(to Form) (string, error) {
 		return "", fmt.Errorf("markup: no form %q", to)
 	}
 	out := write(d, d.Blocks)
-	if len(out) > Growth*d.size+Spare {
-		d.Losses.Add(StructureRemoved)
-		out = write(d, flat(d.Blocks))
+	if len(out) <= room(d.size) {
+		return out, nil
+	}
+	d.Losses.Add(StructureRemoved)
+	said := words(d.Blocks)
+	for out = write(d, flat(said)); len(out) > room(d.size); out = write(d, flat(said)) {
+		d.Losses.Add(WordsRemoved)
+		said = said[:len(said)/2]
 	}
 	return out, nil
 }
+
+// room is how many bytes may come of a source. Writers stop soon behind them.
+func room(size int) int { return Growth*size + Spare }
 
 var writers = map[Form]func(*Doc, []Node) string{
 	Plain: writePlain, Markdown: writeMarkdown, HTML: writeHTML, Slack: writeSlack, Matrix: writeMatrix,

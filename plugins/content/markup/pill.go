@@ -1,7 +1,7 @@
 package markup
 
 import (
-	"net/url"
+	neturl "net/url"
 	"strings"
 )
 
@@ -14,16 +14,30 @@ func pill(href string) string {
 		return ""
 	}
 	rest, _, _ = strings.Cut(rest, "?")
-	id, err := url.PathUnescape(rest)
+	id, err := neturl.PathUnescape(rest)
 	if err != nil || !isMatrixID(id) {
 		return ""
 	}
 	return id
 }
 
+var pillEscapes = strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23", "!", "%21")
+
+// isPill tells of an address that clients could show as a mention of somebody
+// or of a room, which they do more freely than the specification has it.
+func isPill(url string) bool {
+	scheme, rest, _ := strings.Cut(url, "://")
+	place, id, _ := strings.Cut(rest, "#/")
+	if host, _, _ := strings.Cut(place, "/"); scheme != "http" && scheme != "https" || hostOf("https://"+host) != "matrix.to" {
+		return false
+	}
+	id, err := neturl.PathUnescape(id)
+	return err == nil && id != "" && strings.Contains("@#!+", id[:1]) && !strings.Contains(id, "/$")
+}
+
 // pillURL returns the link that stands for an identifier.
 func pillURL(id string) string {
-	return "https://matrix.to/#/" + encode(strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23", "!", "%21").Replace(id))
+	return "https://matrix.to/#/" + encode(pillEscapes.Replace(id))
 }
 
 // isMatrixID tells of an identifier of a user, alias or room: a sigil, a local

@@ -15,7 +15,7 @@ func writePlain(d *Doc, blocks []Node) string {
 
 type plainWriter struct{ doc *Doc }
 
-func (w plainWriter) blocks(nodes []Node) string { return join(nodes, w.block) }
+func (w plainWriter) blocks(nodes []Node) string { return w.doc.join(nodes, w.block) }
 
 func (w plainWriter) block(n Node) string {
 	switch n.Kind {
@@ -23,9 +23,9 @@ func (w plainWriter) block(n Node) string {
 		w.doc.Losses.Add(EmphasisRemoved)
 		return w.inlines(n.Children)
 	case List:
-		return items(n, "• ", ". ", w.blocks)
+		return w.doc.items(n, "• ", ". ", w.blocks)
 	case Quote:
-		return quote(w.blocks(n.Children))
+		return w.doc.quote(w.blocks(n.Children))
 	case CodeBlock:
 		return n.Text
 	}
@@ -38,6 +38,9 @@ func (w plainWriter) inlines(nodes []Node) string {
 	}
 	var b strings.Builder
 	for _, n := range nodes {
+		if w.doc.full(b.Len()) {
+			break
+		}
 		b.WriteString(w.inline(n))
 	}
 	return b.String()
@@ -74,19 +77,22 @@ func spoilerName(n Node) string {
 // unless they say it.
 func linkText(said, url string) string {
 	_, bare, _ := strings.Cut(url, ":")
-	if said == url || said == bare || "//"+said == strings.TrimSuffix(bare, "/") {
+	if said == url || said == bare || strings.HasSuffix(said, "("+url+")") || "//"+said == strings.TrimSuffix(bare, "/") {
 		return said
 	}
 	return said + " (" + url + ")"
 }
 
 // join writes blocks with an empty line between them.
-func join(nodes []Node, block func(Node) string) string {
+func (d *Doc) join(nodes []Node, block func(Node) string) string {
 	if len(nodes) == 1 {
 		return block(nodes[0])
 	}
 	var b strings.Builder
 	for _, n := range nodes {
+		if d.full(b.Len()) {
+			break
+		}
 		s := block(n)
 		if s == "" {
 			continue
@@ -101,9 +107,12 @@ func join(nodes []Node, block func(Node) string) string {
 
 // items writes a list, the lines of each item below each other. Items with one
 // paragraph, and lists in it, stand without empty lines between them.
-func items(list Node, bullet, dot string, blocks func([]Node) string) string {
+func (d *Doc) items(list Node, bullet, dot string, blocks func([]Node) string) string {
 	var b strings.Builder
 	for i, item := range list.Children {
+		if d.full(b.Len()) {
+			break
+		}
 		if i > 0 {
 			b.WriteByte('\n')
 		}
@@ -113,7 +122,7 @@ func items(list Node, bullet, dot string, blocks func([]Node) string) string {
 		}
 		margin := strings.Repeat(" ", len([]rune(mark)))
 		b.WriteString(mark)
-		b.WriteString(indent(itemLines(item.Children, blocks), margin))
+		b.WriteString(d.indent(itemLines(item.Children, blocks), margin))
 	}
 	return b.String()
 }
@@ -126,8 +135,8 @@ func itemLines(children []Node, blocks func([]Node) string) string {
 }
 
 // indent moves all lines but the first to the right, if they are not empty.
-func indent(s, margin string) string {
-	if !strings.Contains(s, "\n") {
+func (d *Doc) indent(s, margin string) string {
+	if !strings.Contains(s, "\n") || d.full(len(s)) {
 		return s
 	}
 	all := strings.Split(s, "\n")
@@ -140,7 +149,10 @@ func indent(s, margin string) string {
 }
 
 // quote puts "> " before every line.
-func quote(s string) string {
+func (d *Doc) quote(s string) string {
+	if d.full(len(s)) {
+		return s
+	}
 	all := strings.Split(s, "\n")
 	for i, line := range all {
 		all[i] = strings.TrimRight("> "+line, " ")

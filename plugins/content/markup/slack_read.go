@@ -220,7 +220,7 @@ func (r *slackReader) span(s string) {
 		opened := r.mark(Node{Kind: slackKinds[c]})
 		r.spans(s[1 : len(s)-1])
 		if opened {
-			r.unmark()
+			r.unmark(slackKinds[c])
 		}
 	}
 }

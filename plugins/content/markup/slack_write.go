@@ -25,7 +25,7 @@ var slackEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func (w slackWriter) lose(l content.Loss) { w.doc.Losses.Add(l) }
 
-func (w slackWriter) blocks(nodes []Node) string { return join(nodes, w.block) }
+func (w slackWriter) blocks(nodes []Node) string { return w.doc.join(nodes, w.block) }
 
 func (w slackWriter) block(n Node) string {
 	switch n.Kind {
@@ -34,7 +34,7 @@ func (w slackWriter) block(n Node) string {
 		w.bold = true
 		return slackAround("*", w.inlines(n.Children))
 	case List:
-		return items(n, "• ", ". ", w.blocks)
+		return w.doc.items(n, "• ", ". ", w.blocks)
 	case Quote:
 		return w.quote(n)
 	case CodeBlock:
@@ -45,7 +45,7 @@ func (w slackWriter) block(n Node) string {
 
 // quote writes a quote. Slack knows no quote within one, and no code.
 func (w slackWriter) quote(n Node) string {
-	return join(n.Children, func(n Node) string {
+	return w.doc.join(n.Children, func(n Node) string {
 		switch n.Kind {
 		case Quote:
 			w.lose(NestingFlattened)
@@ -53,7 +53,7 @@ func (w slackWriter) quote(n Node) string {
 		case CodeBlock:
 			return w.block(n)
 		}
-		return quote(w.block(n))
+		return w.doc.quote(w.block(n))
 	})
 }
 
@@ -73,6 +73,9 @@ func (w slackWriter) inlines(nodes []Node) string {
 	var b strings.Builder
 	closed := false // a mark of format was closed just before
 	for i, n := range nodes {
+		if w.doc.full(b.Len()) {
+			break
+		}
 		s := w.inline(n, i == 0 || nodes[i-1].Kind == Break)
 		if s == "" {
 			continue
@@ -182,9 +185,9 @@ func slackText(s string, start bool) string {
 	}
 	var b strings.Builder
 	b.Grow(len(s) + 16)
-	for at := range pieces(s) {
-		if isBare(at) {
-			b.WriteString("<" + at + ">")
+	for at, url := range pieces(s) {
+		if url != "" {
+			b.WriteString("<" + slackEscapes.Replace(url) + ">")
 			start = false
 			continue
 		}
@@ -220,5 +223,3 @@ func slackText(s string, start bool) string {
 	}
 	return b.String()
 }
-
-func isAlnum(c byte) bool { return isWord(c) && c != '_' && c < 0x80 }

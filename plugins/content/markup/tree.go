@@ -125,9 +125,13 @@ func addWords(b *strings.Builder, nodes []Node) {
 	}
 }
 
-// flat returns one paragraph of what blocks say.
-func flat(blocks []Node) []Node {
+// flat returns one paragraph of words.
+func flat(words string) []Node {
 	var b builder
-	b.plain(words(blocks))
+	b.plain(words)
 	return b.doc().Blocks
 }
+
+// full tells whether n bytes are more than there is room for, so that it is no
+// use to write on.
+func (d *Doc) full(n int) bool { return n > room(d.size) }

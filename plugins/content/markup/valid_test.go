@@ -60,7 +60,7 @@ func rendered(markdown string) string {
 }
 
 var (
-	loudWord = regexp.MustCompile(`(?i)@(channel|here|everyone|room|group|all)([^0-9a-z_\x{80}-\x{10FFFF}]|$)`)
+	loudWord = regexp.MustCompile(`(?i)@(channel|here|everyone|room|group|all)([^0-9A-Za-z_]|$)`)
 	href     = regexp.MustCompile(`^(https?|ftp|mailto|tel|sips?|im|xmpp|matrix):[^\s"<>\\]+$`)
 	mxc      = regexp.MustCompile(`^mxc://[^\s"<>\\]+$`)
 	anywhere = regexp.MustCompile(`^(https?|ftp|mxc|mailto|tel|sips?|im|xmpp|matrix|cid):[^\s"<>\\]+$`)
