@@ -75,6 +75,7 @@ func TestFormatsAreMapped(t *testing.T) {
 		{"a list within a list", HTML, Slack, "<ol start=3><li>a<ul><li>b</ul><li>c</ol>", "3. a\n   • b\n4. c", nil},
 		{"a form", HTML, Plain, "<form>a<input value=b><textarea>c</textarea></form>", "a", content.Losses{FormRemoved}},
 		{"a program", HTML, Plain, "a<script>b</script>", "a", content.Losses{ActiveRemoved}},
+		{"the head of a letter", HTML, Plain, "<html><head><title>x</title><style>p{color:red}</style><meta charset=utf-8></head><body>a</body></html>", "a", nil},
 		{"a link that lies", HTML, Plain, "<a href=https://evil.example>https://good.example</a>", "https://evil.example", content.Losses{LinkMisleads}},
 		{"a link without an address", HTML, Plain, "<a href=/x>a</a>", "a", content.Losses{LinkRemoved}},
 		{"a place in the text", HTML, Plain, "<a href=#x>a</a>", "a", nil},

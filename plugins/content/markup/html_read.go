@@ -54,6 +54,10 @@ var hidden = set(atom.Script, atom.Style, atom.Template, atom.Iframe, atom.Frame
 	atom.Applet, atom.Svg, atom.Math, atom.Noembed, atom.Noframes, atom.Audio, atom.Video, atom.Canvas, atom.Title,
 	atom.Xmp, atom.Plaintext, atom.Link, atom.Meta, atom.Base, atom.Param, atom.Source, atom.Track, atom.Map, atom.Dialog)
 
+// about are those of the hidden elements that tell of the message and its looks,
+// and go unnoticed.
+var about = set(atom.Title, atom.Meta, atom.Style, atom.Link, atom.Base)
+
 // fields are the elements of forms that hold no words of the message.
 var fields = set(atom.Input, atom.Select, atom.Textarea, atom.Option, atom.Datalist, atom.Button, atom.Keygen, atom.Meter, atom.Progress)
 
@@ -83,7 +87,7 @@ func (h *htmlReader) begin(t html.Token) (e element) {
 		h.picture(t)
 	case unseen(t):
 		e.end = h.hide(HiddenRemoved)
-	case a == atom.Title || a == atom.Meta:
+	case about[a]:
 		e.end = h.hide()
 	case hidden[a]:
 		e.end = h.hide(ActiveRemoved)
