@@ -63,7 +63,7 @@ func (e *Edge) byTrunk(life context.Context, t *trunk, d event.Delivery, over fu
 	send := func(d event.Delivery) (event.Receipt, error) {
 		return e.inParts(text{d, string(target), over, one})
 	}
-	receipt, err := e.inForms(life, d, way{taste: t.taste(target), send: send})
+	receipt, err := e.inForms(life, d, way{taste: t.taste(target), most: maxCarried, send: send})
 	if err != nil && life.Err() != nil {
 		return event.Receipt{}, fmt.Errorf("stopped while waiting for the trunk %s: %w", t.Name, err)
 	}

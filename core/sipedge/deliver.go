@@ -185,8 +185,12 @@ func rank(err error) int {
 // try sends to one phone and waits for its final response.
 func (e *Edge) try(life context.Context, p *phones, b *binding, d event.Delivery, over func() bool) (event.Receipt, error) {
 	one := func(d event.Delivery, part string) (event.Receipt, error) { return e.tryPart(life, p, b, d, part) }
+	most := int64(maxCarried)
+	if b.Path.Network == "udp" || !e.direct(b) {
+		most = maxRequest
+	}
 	return e.inForms(life, d, way{
-		taste: b.taste, wraps: true,
+		taste: b.taste, wraps: true, most: most,
 		learn: func() { e.learn(life, b) },
 		keep:  func() { e.keepTastes(life, p.aor) },
 		send: func(d event.Delivery) (event.Receipt, error) {

@@ -38,6 +38,7 @@ func (u *unfit) Error() string { return u.why }
 type way struct {
 	taste *taste
 	wraps bool   // in CPIM, where that is taken
+	most  int64  // bytes of a file that might go in a message
 	learn func() // asks the place what it takes; nil: it can't be asked
 	keep  func() // stores what is known of its taste; nil: nowhere
 	send  func(event.Delivery) (event.Receipt, error)
@@ -92,7 +93,7 @@ func (e *Edge) forms(ctx context.Context, d event.Delivery, w way) iter.Seq2[for
 			yield(e.statusForm(d, w.taste))
 			return
 		}
-		for f, err := range e.messageForms(ctx, d, w.taste) {
+		for f, err := range e.messageForms(ctx, d, w) {
 			if err == nil && w.wraps && w.taste.takes(cpim.MediaType) {
 				in, err := wrapped(f.Delivery)
 				if err == nil && !yield(form{in, cpim.MediaType, f.losses}, nil) {
@@ -122,9 +123,9 @@ func (e *Edge) statusForm(d event.Delivery, t *taste) (form, error) {
 // messageForms are what somebody said: as it came where that is plain text or
 // came from a phone, and a phone may take it; with its files in it; as a
 // document about a file; with formats; and as plain text.
-func (e *Edge) messageForms(ctx context.Context, d event.Delivery, t *taste) iter.Seq2[form, error] {
+func (e *Edge) messageForms(ctx context.Context, d event.Delivery, w way) iter.Seq2[form, error] {
 	return func(yield func(form, error) bool) {
-		kind := bareType(d.MediaType)
+		kind, t := bareType(d.MediaType), w.taste
 		if err := checkType(kind); err != nil {
 			yield(form{}, event.Permanent(err))
 			return
@@ -135,7 +136,7 @@ func (e *Edge) messageForms(ctx context.Context, d event.Delivery, t *taste) ite
 		}
 		rich := slices.DeleteFunc([]string{"text/html", "text/markdown"}, func(k string) bool { return !t.takes(k) })
 		best := e.taker(rich...)
-		if f, ok := e.carried(ctx, d, t, best); ok && !yield(f, nil) {
+		if f, ok := e.carried(ctx, d, w, best); ok && !yield(f, nil) {
 			return
 		}
 		if f, ok := e.referred(d, t, best); ok && !yield(f, nil) {
@@ -175,8 +176,8 @@ func mappedTo(d event.Delivery, taker mapping.Taker) (form, error) {
 
 // carried has small files go in the message itself: one alone as it is, several
 // and those with words as multipart/mixed.
-func (e *Edge) carried(ctx context.Context, d event.Delivery, t *taste, taker mapping.Taker) (form, bool) {
-	taker.MaxFile = maxCarried
+func (e *Edge) carried(ctx context.Context, d event.Delivery, w way, taker mapping.Taker) (form, bool) {
+	taker.MaxFile = w.most
 	f, err := mappedTo(d, taker)
 	if err != nil || len(f.Files) == 0 {
 		return f, false
@@ -191,9 +192,9 @@ func (e *Edge) carried(ctx context.Context, d event.Delivery, t *taste, taker ma
 	switch kind := bareType(f.Files[0].MediaType); {
 	case size > MaxBody-4096:
 		return f, false
-	case len(f.Files) == 1 && len(f.Data) == 0 && t.takes(kind):
+	case len(f.Files) == 1 && len(f.Data) == 0 && w.taste.takes(kind):
 		f.Content, f.kind = f.Files[0].Content, kind
-	case t.takes(mixedType):
+	case w.taste.takes(mixedType):
 		f.Content, f.kind = mapping.Mixed(f.Content, f.Files, d.ID), mixedType
 	default:
 		return f, false

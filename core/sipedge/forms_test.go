@@ -364,6 +364,26 @@ func TestFilesThatDontFitBecomeLinks(t *testing.T) {
 	}
 }
 
+// Of several files those go in the message that its way takes, the others as
+// links.
+func TestSmallFilesGoAlongWhereLargeOnesDont(t *testing.T) {
+	const links = "https://b.example/f/t0k3n"
+	p, h := newDevice(t, "text/plain", mixedType)
+	h.media["small"] = []byte("a few bytes")
+	d := saying("o1", "text/plain", "see")
+	d.Links = links
+	for _, f := range []struct {
+		ref  string
+		size int64
+	}{{"small", 11}, {"large", 2000}} { // which is not even read
+		d.Files = append(d.Files, event.File{Name: f.ref + ".txt", Content: event.Content{MediaType: "text/plain", Ref: f.ref, SHA256: "s", Size: f.size}})
+	}
+	reqs, r := p.gets(d, "200 OK")
+	if body := bodyIn(reqs[0]); r.err != nil || !strings.Contains(body, "\r\n\r\na few bytes\r\n") || !strings.Contains(body, "large.txt (text/plain, 2 KB): "+links+"/f2/large.txt") {
+		t.Errorf("%q, %v", reqs, r.err)
+	}
+}
+
 // A way that is found to be too narrow only when a server is chosen has the same
 // effect.
 func TestFormatsThatDontFitATrunk(t *testing.T) {
