@@ -301,7 +301,7 @@ func (d *device) parts(c <-chan delivered) (text string, numbers []string, r del
 	}
 }
 
-// What a phone takes goes to it only where its way takes it, too: formatted text
+// M13: what a phone takes goes to it only where its way takes it, too: formatted text
 // that is too much for UDP goes as plain text, in parts.
 func TestFormatsThatDontFitAreLeftOut(t *testing.T) {
 	for name, accept := range map[string]string{"HTML": "text/html", "markdown": "text/markdown", "CPIM": "message/cpim", "all": "text/html, text/markdown, message/cpim"} {

@@ -102,7 +102,7 @@ func FuzzDivideList(f *testing.F) {
 	})
 }
 
-// What phones send by themselves is no message to a list, either.
+// C08: what phones send by themselves is no message to a list, either.
 func TestSignalsToAListAreNotStored(t *testing.T) {
 	h := newHost()
 	s := run(t, config(h), h)
@@ -138,7 +138,7 @@ func TestSignalsToAListAreNotStored(t *testing.T) {
 	}
 }
 
-// A signed message to a list is refused as one to somebody alone is.
+// M22: a signed message to a list is refused as one to somebody alone is.
 func TestAStaleSignedMessageToAList(t *testing.T) {
 	h := newHost()
 	s := run(t, config(h), h)

@@ -3,16 +3,14 @@ package sipedge
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
-	"io"
-	"mime/quotedprintable"
 	"strings"
 	"time"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/content/cpim"
 	"parley.im/plugins/content/imdn"
+	"parley.im/plugins/content/mapping"
 )
 
 // understood are the CPIM headers that a message may require (RFC 3862,
@@ -59,21 +57,18 @@ func unwrap(in *event.Inbound) error {
 	return nil
 }
 
-// decoded returns a body without its transfer encoding, of which SIP has no
-// need.
+// decoded returns a copy of a body without its transfer encoding, of which SIP
+// has no need, as far as that can be undone.
 func decoded(encoding string, body []byte) ([]byte, error) {
-	var r io.Reader
 	switch strings.ToLower(encoding) {
-	case "", "7bit", "8bit", "binary":
-		return bytes.Clone(body), nil
-	case "base64":
-		r = base64.NewDecoder(base64.StdEncoding, bytes.NewReader(body))
-	case "quoted-printable":
-		r = quotedprintable.NewReader(bytes.NewReader(body))
-	default:
-		return nil, fmt.Errorf("transfer encoding %q", plain(encoding, 40))
+	case "", "7bit", "8bit", "binary", "base64", "quoted-printable":
+		out, whole := mapping.Decode(encoding, body)
+		if !whole && len(out) == 0 {
+			return nil, fmt.Errorf("no %s", encoding)
+		}
+		return bytes.Clone(out), nil
 	}
-	return io.ReadAll(r)
+	return nil, fmt.Errorf("transfer encoding %q", plain(encoding, 40))
 }
 
 // asked are the states that a sender can ask to be told of.

@@ -40,7 +40,7 @@ var rules = []struct {
 		{"M10", "4", "Expires goes with a Date.", ""},
 		{"M11", "7", "Expires counts from Date, without one from the arrival; without Expires a message never expires.", ""},
 		{"M12", "7", "What expired before it was delivered fails, and its sender is told.", ""},
-		{"M13", "8", "A request over a way that is not known to be safe has at most 1300 bytes.", "Longer plain text goes in numbered parts, one after the other; anything else that is longer fails with the reason."},
+		{"M13", "8", "A request over a way that is not known to be safe has at most 1300 bytes.", "Longer plain text goes in numbered parts, one after the other; anything else that is longer goes in a form that fits, or fails with the reason."},
 		{"M14", "8", "One MESSAGE at a time is under way to one address.", ""},
 		{"M15", "8", "Within dialogs, too.", "There are no dialogs here: M21."},
 		{"M16", "8", "A transport with congestion control is preferred.", ""},

@@ -54,7 +54,7 @@ func tastes(s *started) (all []*taste) {
 	return all
 }
 
-// What a device has refused is not sent to it any more, whatever comes between:
+// C09: what a device has refused is not sent to it any more, whatever comes between:
 // another connection, a goodbye, other phones, a restart.
 func TestADeviceIsKnownWhenItIsBack(t *testing.T) {
 	const talks = "Accept: text/plain, message/imdn+xml"

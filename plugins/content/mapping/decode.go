@@ -62,8 +62,8 @@ func unpadded(part []byte) (decoded []byte, whole bool) {
 		}
 		return -1
 	}, part)
-	whole = len(letters)%4 != 1
-	if !whole {
+	whole = len(letters)%4 != 1 && (len(letters) > 0 || len(bytes.TrimSpace(part)) == 0)
+	if len(letters)%4 == 1 {
 		letters = letters[:len(letters)-1]
 	}
 	decoded, err := base64.RawStdEncoding.AppendDecode(nil, letters)

@@ -14,6 +14,7 @@ func TestDecode(t *testing.T) {
 		{"base64 without padding", "base64", "aGVsbG8gd29ybGQ", "hello world", true},
 		{"base64 in two blocks", "base64", "aGVsbG8gdw==\r\nb3JsZA==\r\n", "hello world", true},
 		{"base64 with what is no letter", "base64", "aGVs*bG8-=", "hello", true},
+		{"nothing of base64", "base64", "***", "", false},
 		{"half a byte", "base64", "aGVsbG8gd29yb", "hello wor", false},
 		{"base64 with a list's words", "base64", "aGVsbG8=\r\n____\r\nTo leave: see below\r\n", "hello\r\n____\r\nTo leave: see below\r\n", false},
 	} {
