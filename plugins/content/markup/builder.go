@@ -120,13 +120,13 @@ func (b *builder) endLine() {
 	b.block(n)
 }
 
-// isBlank tells of a part of a line that shows nothing.
+// isBlank tells of a part of a line that shows nothing, if it is a small one.
 func isBlank(n Node) bool {
 	switch n.Kind {
 	case Text:
 		return strings.TrimSpace(n.Text) == ""
 	case Bold, Italic, Strike, Spoiler:
-		return !slices.ContainsFunc(n.Children, func(c Node) bool { return !isBlank(c) })
+		return len(n.Children) < 4 && !slices.ContainsFunc(n.Children, func(c Node) bool { return !isBlank(c) })
 	}
 	return n.Kind == Break
 }
@@ -283,8 +283,8 @@ func (b *builder) openLink(raw string) bool {
 	return b.mark(Node{Kind: Link, URL: url})
 }
 
-// image adds a picture.
-func (b *builder) image(raw, alt string) {
+// image adds a picture. It tells whether something shows.
+func (b *builder) image(raw, alt string) bool {
 	alt = oneLine(alt)
 	url, ok := address(raw)
 	switch {
@@ -295,7 +295,9 @@ func (b *builder) image(raw, alt string) {
 		b.text(alt)
 	default:
 		b.losses.Add(ImageRemoved)
+		return false
 	}
+	return true
 }
 
 // oneLine makes clean words of s that have no line ends and no marks that

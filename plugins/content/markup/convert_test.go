@@ -36,6 +36,7 @@ func TestFormatsAreMapped(t *testing.T) {
 
 		{"lines of a letter", HTML, Plain, "<div>a</div><div>b</div><div><br></div><div>c</div>", "a\nb\n\nc", nil},
 		{"lines of a letter, for HTML", HTML, HTML, "<div dir=ltr>a<div>b</div>\n<div><br></div>\n<div>c<br></div><div><b>d</b></div></div>", "<p>a<br>b</p><p>c<br><strong>d</strong></p>", nil},
+		{"empty lines between lines", HTML, HTML, `<div>a</div><img src="cid:1" alt=""><div>b<br><br></div><div>c</div><div><img src="cid:1" alt=""> d</div>`, "<p>a</p><p>b</p><p>c<br>d</p>", nil},
 		{"empty lines of Outlook", HTML, Plain, "<p>a</p><p><o:p>&nbsp;</o:p></p><p><b>&nbsp;</b></p><div>b</div><div>&nbsp;</div><div>c</div>", "a\n\nb\n\nc", nil},
 		{"a list directly in a list", HTML, Plain, "<ul><li>a</li><ul><li>b</li><li>c</li></ul><li>d</li></ul>", "• a\n  • b\n  • c\n• d", nil},
 		{"a list directly in a list, for Markdown", HTML, Markdown, "<ol><li>a</li><ul><li>b</li></ul><li>d</li></ol>", "1. a\n   - b\n2. d", nil},

@@ -45,6 +45,7 @@ type htmlReader struct {
 	matrix bool
 	open   []element
 	hidden int    // how many of the open elements hide what they hold
+	gone   bool   // a picture of this line was taken out
 	sign   string // "^" or "_", when the next words are raised or lowered
 }
 
@@ -226,15 +227,20 @@ func (h *htmlReader) lineBreak() {
 // divide ends a line and not its paragraph, as a <div> does; a line with
 // nothing in it ends both.
 func (h *htmlReader) divide() {
-	last := len(h.line.Children) - 1
 	switch {
-	case last < 0:
-	case isBlank(h.line.Children[last]) && h.line.Children[last].Kind != Break && (last == 0 || h.line.Children[last-1].Kind == Break):
+	case h.emptyLine() || h.gone && h.due.Kind == Break:
 		h.endLine()
 	case !h.lineEnds():
 		h.putOff(Node{Kind: Break})
 	}
-	h.spaced = true
+	h.spaced, h.gone = true, false
+}
+
+// emptyLine tells whether the last line has nothing in it that shows.
+func (h *htmlReader) emptyLine() bool {
+	nodes := h.line.Children
+	last := len(nodes) - 1
+	return last >= 0 && isBlank(nodes[last]) && (last == 0 || nodes[last-1].Kind == Break)
 }
 
 // table begins a part of a table. It is read as lines, with bars between the
@@ -288,6 +294,7 @@ func (h *htmlReader) picture(t html.Token) {
 		if strings.HasPrefix(strings.ToLower(src), "http") {
 			h.losses.Add(ImageRemoved)
 		}
+		h.gone = true
 		return
 	}
 	if alt == "" {
@@ -298,7 +305,7 @@ func (h *htmlReader) picture(t html.Token) {
 		h.text(oneLine(alt))
 		return
 	}
-	h.image(src, alt)
+	h.gone = !h.image(src, alt)
 }
 
 func isDot(t html.Token) bool {
