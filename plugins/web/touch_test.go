@@ -48,8 +48,6 @@ func TestChangesReachTheBridge(t *testing.T) {
 	if got := eve.one().Reactions; len(got) != 1 || got[0].From != "web:u/eve" {
 		t.Errorf("reactions: %+v", got)
 	}
-	eve.touch("delete", touch{Conv: m.Conv, Seq: m.Seq})
-	eve.touch("delete", touch{Conv: m.Conv, Seq: m.Seq})
 	if edited.Text != "hello" || edited.Edited == 0 {
 		t.Errorf("edited: %+v", edited)
 	}
@@ -67,6 +65,10 @@ func TestChangesReachTheBridge(t *testing.T) {
 		{event.KindEdit, "web:u/eve", "hello"}, {event.KindReact, "web:u/bob", "🎉"}, {event.KindReact, "web:u/eve", "🎉"},
 		{event.KindRedact, "web:u/bob", ""}, {event.KindRedact, "web:u/eve", ""},
 	} {
+		if i == 4 { // by now the bridge has heard of all else
+			eve.touch("delete", touch{Conv: m.Conv, Seq: m.Seq})
+			eve.touch("delete", touch{Conv: m.Conv, Seq: m.Seq})
+		}
 		in := c.next()
 		concerns := id
 		switch i {
@@ -87,6 +89,32 @@ func TestChangesReachTheBridge(t *testing.T) {
 	}
 	if len(c.host.put) != 0 {
 		t.Errorf("%d more were put", len(c.host.put))
+	}
+}
+
+// What was deleted before the bridge had it is told to nobody, nor what it
+// became; only that it is gone, for the bridge may have it all the same.
+func TestWhatWasDeletedInTimeIsToldToNobody(t *testing.T) {
+	h := newHost(newState())
+	h.hold = make(chan struct{})
+	c := startWith(t, h, "")
+	eve := c.join("eve")
+	eve.say("r:lobby", "first") // the bridge is slow to take this
+	m := eve.say("r:lobby", "my pin is 1234")
+	eve.touch("edit", touch{Conv: m.Conv, Seq: m.Seq, Text: "my pin is secret"})
+	eve.touch("react", touch{Conv: m.Conv, Seq: m.Seq, Emoji: "🎉"})
+	eve.touch("delete", touch{Conv: m.Conv, Seq: m.Seq})
+	last := eve.say("r:lobby", "last")
+	close(h.hold)
+	var got []string
+	for {
+		in := c.next()
+		if got = append(got, string(in.Kind)+" "+string(in.Data)); in.NativeID == nativeID(last.Conv, last.Seq) {
+			break
+		}
+	}
+	if want := []string{"message first", "redact ", "message last"}; !slices.Equal(got, want) {
+		t.Errorf("the bridge hears %q, want %q", got, want)
 	}
 }
 

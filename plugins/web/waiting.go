@@ -103,14 +103,11 @@ func (o *outbox) tryChange(ctx context.Context, id string, attempt int) error {
 	if err != nil || m == nil || !slices.Contains(m.Pending, rev) { // never promised, or settled already
 		return discard(ctx, o.host.State(), outboxKey(id), e.Revision)
 	}
-	in, err := o.concerning(ctx, conv, id, w)
-	if err != nil {
-		return err
-	}
-	_, inRoom := members(conv)
-	mark, reason, err := o.hand(ctx, in, inRoom, attempt)
-	if err != nil {
-		return err
+	mark, reason := markSent, "" // of what was deleted meanwhile, nobody is told what it said
+	if !m.Deleted || w.Kind == event.KindRedact {
+		if mark, reason, err = o.putChange(ctx, conv, id, w, attempt); err != nil {
+			return err
+		}
 	}
 	_, err = o.store.change(ctx, conv, seq, func(m *message, _ int64) (*message, error) {
 		return m.settled(rev, personAddress(w.Person), mark, reason), nil
@@ -119,6 +116,16 @@ func (o *outbox) tryChange(ctx context.Context, id string, attempt int) error {
 		return err
 	}
 	return discard(ctx, o.host.State(), outboxKey(id), e.Revision)
+}
+
+// putChange hands a change to the bridge, see put.
+func (o *outbox) putChange(ctx context.Context, conv, id string, w waiting, attempt int) (mark, reason string, err error) {
+	in, err := o.concerning(ctx, conv, id, w)
+	if err != nil {
+		return "", "", err
+	}
+	_, inRoom := members(conv)
+	return o.hand(ctx, in, inRoom, attempt)
 }
 
 // settled returns m after the bridge has said yes or no to a change. Of what
