@@ -32,11 +32,11 @@ soak: ## one host lives through half an hour of faults at random; says what it h
 	.ci/need sip-tester strace
 	go test -tags peers -timeout 2h -run TestPeersSoak -v ./cmd/parley -soak.time $(SOAK_TIME)
 
-bench: build ## figures, on this machine: the bridge with real SIP, beside msilo, then the bus alone and the SIP edge alone
+bench: build ## figures, on this machine: the bridge with real SIP, beside msilo, then the bus, the mapping of content and the SIP edge alone
 	.ci/need kamailio kamailio-sqlite-modules sqlite3
 	bin/parley bench
 	go test -tags peers -run '^$$' -bench Msilo -benchtime 1x ./cmd/parley
-	go test -run '^$$' -bench . -benchmem ./bus
+	go test -run '^$$' -bench . -benchmem ./bus ./plugins/content/mapping
 	go test -run '^$$' -bench BesideBare -benchtime 40000x ./core/sipedge
 	go test -run '^$$' -bench Out -benchtime 1x ./core/sipedge
 	go test -run '^$$' -bench Memory -benchtime 300000x ./core/sipedge
