@@ -84,6 +84,35 @@ func TestMatrixChangesAreShownInPlace(t *testing.T) {
 	}
 }
 
+// A homeserver lets anybody in a room edit what anybody said, and leaves it to
+// people's programs to show it or not. Nobody reads it elsewhere as the words of
+// who said it.
+func TestNobodyRewritesWhatOthersSaid(t *testing.T) {
+	t.Parallel()
+	tn := newTown(t)
+	rex := tn.hs.Human("rex", "Rex")
+	rex.Join(tn.room)
+	said := tn.mia.Say(tn.room, "I stay")
+	m := tn.ann.sees("I stay", nil)
+	tn.ann.say("r:lobby", "me too")
+	own := tn.ann.sees("me too", nil)
+	ghost := tn.matrixEvent("me too", func(e matrixtest.Event) bool { return e.Text() == "me too" }).ID
+	for _, event := range []string{said, ghost} {
+		rex.Send(tn.room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "* I leave", "m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": event},
+			"m.new_content": map[string]any{"msgtype": "m.text", "body": "I leave"},
+		})
+	}
+	rex.Say(tn.room, "done")
+	tn.ann.sees("done", nil) // behind the edits
+	tn.phone.sees("done")
+	tn.ann.where(m, "mia's words", func(m chatMessage) bool { return m.Text == "I stay" && m.Edited == 0 })
+	tn.ann.where(own, "ann's words", func(m chatMessage) bool { return m.Text == "me too" && m.Edited == 0 })
+	if shown := strings.Join(append(tn.ann.texts(""), tn.phone.texts()...), "\n"); strings.Contains(shown, "I leave") {
+		t.Errorf("somebody reads %q", shown)
+	}
+}
+
 // What is changed in the web chat changes in Matrix, and is told in words on a
 // phone. Answers name what they answer, both ways.
 func TestWebChangesReachMatrix(t *testing.T) {
