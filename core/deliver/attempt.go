@@ -57,6 +57,7 @@ func (s *Stage) try(ctx context.Context, l *lane, it item, able Abilities, d eve
 	r, err := s.Sink.Deliver(ctx, d)
 	if err != nil {
 		l.note(err)
+		_ = s.anchor(ctx, d, r) // a thread that stands already can be answered
 		return event.Receipt{}, err
 	}
 	return r, s.anchor(ctx, d, r)

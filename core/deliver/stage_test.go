@@ -26,6 +26,7 @@ type far struct {
 	find    func(d event.Delivery) (bool, error)
 	watch   func(ctx context.Context, d event.Delivery)
 	changed chan struct{}
+	anchor  string // of its receipts
 }
 
 func newFar(answer func(d event.Delivery, try int) error) *far {
@@ -51,7 +52,7 @@ func (f *far) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, err
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
-	return event.Receipt{State: event.Delivered, RemoteIDs: []string{"r-" + d.ID}}, err
+	return event.Receipt{State: event.Delivered, RemoteIDs: []string{"r-" + d.ID}, Anchor: f.anchor}, err
 }
 
 // errLostAnswer says that the far side has the message but the answer was lost.
@@ -639,6 +640,27 @@ func TestADeliveryIsLookedForInTheThreadWhereItWasTried(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// A thread that stands before all of a message does can be answered at once.
+func TestAnAnchorBesideAnErrorIsKept(t *testing.T) {
+	memory := moved{make(chan string, 10)}
+	going := make(chan struct{})
+	f := newFar(func(_ event.Delivery, try int) error {
+		if try == 1 {
+			return event.Retry(event.ScopeTarget, time.Millisecond, errors.New("its files follow"))
+		}
+		<-going
+		return nil
+	})
+	f.anchor = "begun"
+	b := newBench(t, f, func(b *bench) { b.memory = memory })
+	b.message("m", "c", "room")
+	if a := <-memory.set; a != "begun" {
+		t.Errorf("kept: %q", a)
+	}
+	close(going)
+	b.seen.about(t, "m", event.Delivered)
 }
 
 func TestAStopBetweenDeliveryAndOutcome(t *testing.T) {

@@ -32,7 +32,9 @@ type Connector interface {
 	// more than Description.Gate allows), and again with the same delivery
 	// after a crash. An error is event.Permanent, event.Refused or event.Retry
 	// where the connector knows; any other error means that the outcome is
-	// unknown: the host asks Find, or tries again later.
+	// unknown: the host asks Find, or tries again later. Beside an error the
+	// receipt may name the Anchor of a thread that stands already, so that who
+	// answers there is understood while the rest is on its way.
 	Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error)
 	// Close leaves the network. No other method is called after it.
 	Close(ctx context.Context) error

@@ -94,7 +94,10 @@ func (s *session) handle(ctx context.Context, f *wire.HostFrame) {
 
 func (s *session) answer(ctx context.Context, id uint64, a *wire.Answer, err error) {
 	if err != nil {
-		a = &wire.Answer{Error: wire.EncodeError(err)}
+		if a == nil {
+			a = &wire.Answer{}
+		}
+		a.Error = wire.EncodeError(err)
 	}
 	f := &wire.ConnectorFrame{Id: id, Body: &wire.ConnectorFrame_Answer{Answer: a}}
 	if err := s.queue.Send(ctx, f); event.IsPermanent(err) { // too large; any other: the host is gone
@@ -168,10 +171,10 @@ func (s *session) deliver(ctx context.Context, d event.Delivery) (*wire.Answer, 
 		return nil, event.Permanent(fmt.Errorf("kind %q is not taken by this connector", d.Kind))
 	}
 	r, err := s.connector.Deliver(ctx, d)
-	if err != nil {
+	if err != nil && r.Anchor == "" {
 		return nil, err
 	}
-	return &wire.Answer{Result: &wire.Answer_Receipt{Receipt: wire.FromReceipt(r)}}, nil
+	return &wire.Answer{Result: &wire.Answer_Receipt{Receipt: wire.FromReceipt(r)}}, err
 }
 
 func (s *session) find(ctx context.Context, f *wire.Find) (*wire.Answer, error) {

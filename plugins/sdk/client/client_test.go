@@ -46,7 +46,10 @@ func TestADeliveryAndItsErrorsCross(t *testing.T) {
 		{"woken", false, true, "", event.ScopeConnector, event.UntilWoken},
 		{"odd", false, false, "", 0, 0},
 	} {
-		_, err := p.Deliver(t.Context(), message(tc.text))
+		r, err := p.Deliver(t.Context(), message(tc.text))
+		if r.Anchor != "a1" || r.State != "" || len(r.RemoteIDs) > 0 { // beside an error only a thread that stands
+			t.Errorf("%s: got %+v", tc.text, r)
+		}
 		scope, after, retry := event.AsRetry(err)
 		if err == nil || event.IsPermanent(err) != tc.permanent || retry != tc.retry || scope != tc.scope || after != tc.after {
 			t.Errorf("%s: got %v (permanent %v, retry %v %v %v)", tc.text, err, event.IsPermanent(err), retry, scope, after)

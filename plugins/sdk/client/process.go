@@ -158,11 +158,15 @@ func (p *Process) ask(ctx context.Context, f *wire.HostFrame) (*wire.Answer, err
 }
 
 // Deliver hands over one message. When the connector goes away meanwhile, or
-// ctx ends, the outcome is unknown: the error has no policy.
+// ctx ends, the outcome is unknown: the error has no policy. Beside an error the
+// receipt may have an Anchor.
 func (p *Process) Deliver(ctx context.Context, d event.Delivery) (event.Receipt, error) {
 	forget := p.bodies.keepAll(&d)
 	defer forget()
 	a, err := p.ask(ctx, &wire.HostFrame{Body: &wire.HostFrame_Deliver{Deliver: wire.FromDelivery(d)}})
+	if err != nil && a.GetReceipt() != nil {
+		return event.Receipt{Anchor: wire.ToReceipt(a.GetReceipt()).Anchor}, err
+	}
 	if err != nil {
 		return event.Receipt{}, err
 	}

@@ -2181,7 +2181,8 @@ func (x *MediaOpen) GetContent() *Content {
 }
 
 // Answer is the end of a request: an error, or one of the results. A result
-// that says nothing is ok.
+// that says nothing is ok. Beside the error of a delivery a receipt may stand,
+// whose anchor names a thread that is there already.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Error *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
