@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -134,6 +135,61 @@ func TestAnEditIsByWhoSaidTheMessage(t *testing.T) {
 			t.Errorf("%s: failed: %v", tc.what, told)
 		}
 	}
+}
+
+// An edit that is refused is settled when its letter is stored, not before.
+func TestARefusedEditWaitsForItsLetter(t *testing.T) {
+	h := router(t)
+	h.heard(t, "a1", spoken("chat:u/ann", "chat:r/lobby", ""))
+	in := h.heard(t, "c1", about(event.KindEdit, "a1", spoken("chat:u/bob", "chat:r/lobby", "")))
+	r, err := h.resolve(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Title = strings.Repeat("x", 100<<10) // no event may have such a header
+	for range 2 {
+		if r, err = h.related(t.Context(), in, r); err == nil || r.outs == nil {
+			t.Fatalf("without a letter: %+v, %v", r, err)
+		}
+	}
+	in.Title = ""
+	if r, err = h.related(t.Context(), in, r); err != nil || r.outs != nil || len(h.letters(t)) != 1 {
+		t.Errorf("%+v, %v, %d letters", r, err, len(h.letters(t)))
+	}
+}
+
+// A reaction to what was said in an earlier thread does not move the
+// conversation back there.
+func TestAReactionLeavesTheThread(t *testing.T) {
+	h := router(t)
+	for i, thread := range []string{"first", "second"} {
+		in := h.heard(t, fmt.Sprint("e", i), spoken("chat:u/eve", "sip:alice@example.com", thread))
+		h.routeOne(t, in)
+	}
+	for _, kind := range []event.Kind{event.KindReact, event.KindEdit, event.KindRedact} {
+		h.routeOne(t, h.heard(t, string(kind), about(kind, "e0", spoken("chat:u/eve", "", ""))))
+	}
+	in := h.heard(t, "e2", spoken("chat:u/eve", "sip:alice@example.com", ""))
+	r := h.routeOne(t, in)
+	if at, err := h.talks.Anchor(t.Context(), "chat", r.conversation, "chat:u/eve"); err != nil || at != "second" {
+		t.Errorf("answers go to %q, %v", at, err)
+	}
+}
+
+// routeOne does with a message what route does.
+func (h *Host) routeOne(t *testing.T, in event.Inbound) routed {
+	t.Helper()
+	r, err := h.resolve(t.Context(), in)
+	if err == nil {
+		r, err = h.related(t.Context(), in, r)
+	}
+	if err == nil {
+		err = h.remember(t.Context(), in, r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // Of what is not kept any more nobody can tell who said it: the edit is told as

@@ -320,7 +320,10 @@ func (h *Host) related(ctx context.Context, in event.Inbound, r routed) (routed,
 		c, err = h.authorship(ctx, in, c)
 	}
 	if errors.Is(err, errNotAuthor) {
-		return routed{}, h.unroutable(ctx, in, err)
+		if err := h.unroutable(ctx, in, err); err != nil {
+			return r, err // as it came: it is tried again
+		}
+		return routed{}, nil
 	}
 	if err != nil {
 		return r, fmt.Errorf("look up what it concerns: %w", err)
@@ -334,7 +337,7 @@ func (h *Host) related(ctx context.Context, in event.Inbound, r routed) (routed,
 
 // remember keeps what a conversation of a route is, so that its threads can be
 // answered. A person who writes in another thread than before is answered
-// there.
+// there; who reacts to what was said long ago is not.
 func (h *Host) remember(ctx context.Context, in event.Inbound, r routed) error {
 	d := r.decision
 	if d.Route == "" {
@@ -344,7 +347,7 @@ func (h *Host) remember(ctx context.Context, in event.Inbound, r routed) error {
 	if err := h.talks.Remember(ctx, r.conversation, k); err != nil {
 		return fmt.Errorf("remember the conversation: %w", err)
 	}
-	if k.Mode != event.ModeDirect || in.Thread == "" || in.Origin == event.BuiltinSIP {
+	if k.Mode != event.ModeDirect || in.Kind != event.KindMessage || in.Thread == "" || in.Origin == event.BuiltinSIP {
 		return nil
 	}
 	if err := h.talks.SetAnchor(ctx, in.Origin, r.conversation, in.Sender, in.Thread); err != nil {
