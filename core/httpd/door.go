@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -178,6 +179,8 @@ func (d *Door) serve(srv *http.Server) error {
 		return srv.Serve(d.listener)
 	}
 	srv.TLSConfig = d.tls
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true) // one request at a time for each connection that is counted
 	return srv.ServeTLS(d.listener, "", "")
 }
 
@@ -189,9 +192,22 @@ func newServer(h http.Handler, base context.Context, log *slog.Logger) *http.Ser
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          stdlog.New(complaints{log}, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
+}
+
+// complaints logs what the server says of connections. That somebody connects
+// and speaks no TLS, or goes, is the doing of strangers and no news.
+type complaints struct{ log *slog.Logger }
+
+func (c complaints) Write(p []byte) (int, error) {
+	line, level := strings.TrimSpace(string(p)), slog.LevelWarn
+	if strings.Contains(line, "TLS handshake error") {
+		level = slog.LevelDebug
+	}
+	c.log.Log(context.Background(), level, line)
+	return len(p), nil
 }
 
 // shut gives the requests under way a grace, then cancels them.
