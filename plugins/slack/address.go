@@ -38,7 +38,7 @@ type spot struct{ channel, ts string }
 // belongs to it, or was done about it:
 //
 //	C024BE91L/1700000000.000100/2            its second file, if a person has said it
-//	C024BE91L/1700000000.000100/react/tada   the app's reaction
+//	C024BE91L/1700000000.000100/react/tada/… the app's reaction, and for which delivery; earlier versions left that out
 //	C024BE91L/1700000000.000100/edit/…       how something from outside changed it
 //	C024BE91L/1700000000.000100/edit@17…     how its author in Slack changed it, and when
 //

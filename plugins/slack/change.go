@@ -32,7 +32,7 @@ func (c *connector) change(ctx context.Context, d event.Delivery) (event.Receipt
 	case event.KindReact:
 		var emoji string
 		emoji, err = c.react(ctx, d, about)
-		name = about.String() + "/" + reactPrefix + emoji
+		name = about.String() + "/" + reactPrefix + emoji + "/" + d.ID
 	default:
 		err = c.edit(ctx, d, about)
 	}
@@ -72,7 +72,7 @@ func (c *connector) edit(ctx context.Context, d event.Delivery, about spot) erro
 }
 
 // react adds a reaction by one of the names that its picture has, and returns
-// that name.
+// that name. It may be there already, for somebody else outside.
 func (c *connector) react(ctx context.Context, d event.Delivery, about spot) (string, error) {
 	text, err := words(ctx, c.host.Media(), d.Content)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *connector) react(ctx context.Context, d event.Delivery, about spot) (st
 	for _, name := range markup.EmojiNames(strings.TrimSpace(text)) {
 		err = c.api.call(ctx, func(ctx context.Context) error { return c.api.client.AddReactionContext(ctx, name, about.item()) })
 		if err == nil || isRefusal(err, "already_reacted") {
-			return name, nil
+			return name, c.shared(about, name).join(ctx, d.ID)
 		}
 		if !isRefusal(err, "invalid_name") {
 			return "", err
@@ -119,12 +119,13 @@ func (c *connector) withdraw(ctx context.Context, name string) error {
 		return c.away(ctx, func(ctx context.Context) error { return c.api.client.DeleteFileContext(ctx, file) })
 	}
 	at, rest, ok := readName(name)
-	emoji, reaction := strings.CutPrefix(rest, reactPrefix)
+	reaction, isReaction := strings.CutPrefix(rest, reactPrefix)
 	switch {
 	case !ok:
 		return unknownName(name)
-	case reaction:
-		return c.away(ctx, func(ctx context.Context) error { return c.api.client.RemoveReactionContext(ctx, emoji, at.item()) })
+	case isReaction:
+		emoji, id, _ := strings.Cut(reaction, "/")
+		return c.shared(at, emoji).leave(ctx, id)
 	case strings.HasPrefix(rest, string(event.KindReact)+"@"):
 		return event.Permanent(errors.New("a person's reaction is theirs to take back"))
 	case rest == "" || isPart(rest):

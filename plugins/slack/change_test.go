@@ -2,6 +2,7 @@ package slack
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"parley.im/bus/event"
@@ -56,7 +57,7 @@ func TestAReactionIsTakenBack(t *testing.T) {
 	first := ops + "/" + s.Say(bob, ops, "hi", "")
 	r := p.deliver(about(said, "o2", event.KindReact, "👍", first))
 	p.deliver(about(said, "o3", event.KindReact, "🎉", first+"/1")) // to a file of bob's
-	if want := []string{first + "/react/thumbsup"}; !slices.Equal(r.RemoteIDs, want) {
+	if want := []string{first + "/react/thumbsup/o2"}; !slices.Equal(r.RemoteIDs, want) {
 		t.Errorf("it is called %q, want %q", r.RemoteIDs, want)
 	}
 	for range 2 {
@@ -68,6 +69,75 @@ func TestAReactionIsTakenBack(t *testing.T) {
 	p.deliver(about(said, "o5", event.KindRedact, "", ops+"/1500000000.000000/react/tada"))
 	if _, err := p.c.Deliver(t.Context(), about(said, "o6", event.KindRedact, "", first+"/react@1700000000.000100")); !event.IsPermanent(err) {
 		t.Errorf("a person's: %v", err)
+	}
+}
+
+// The app has one reaction of a kind on a message, for all outside who react so:
+// it goes with the last of them. To take one's own back changes nothing for the
+// others, also when it comes again, and after an answer was lost.
+func TestAReactionGoesWithTheLastWhoHasIt(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	ops, bob := s.Channel("ops"), s.Person("Bob")
+	target := address(s.Team, ops)
+	first := ops + "/" + s.Say(bob, ops, "hi", "")
+	react := func(id string) (name string) {
+		return p.deliver(about(from("", target, event.ModeRoom, ""), id, event.KindReact, "🎉", first)).RemoteIDs[0]
+	}
+	takeBack := func(name string) event.Delivery {
+		return about(from("", target, event.ModeRoom, ""), "back", event.KindRedact, "", name)
+	}
+	shows := func(what string, want bool) {
+		t.Helper()
+		if got := s.Messages(ops)[0].Reactions; slices.Contains(got, "tada") != want {
+			t.Errorf("%s: shown is %q", what, got)
+		}
+	}
+	one, two := react("o1"), react("o2")
+	if again := react("o1"); again != one || one == two {
+		t.Errorf("they are called %q, %q and %q", one, again, two)
+	}
+	for range 2 {
+		p.deliver(takeBack(one))
+		shows("one of two took it back", true)
+	}
+	p.deliver(takeBack(react("o3")))
+	shows("a third has come and gone", true)
+	s.Mute("reactions.remove", 1)
+	if _, err := p.attempt(takeBack(two)); err == nil || event.IsPermanent(err) {
+		t.Errorf("an answer that was lost: %v", err)
+	}
+	p.open()
+	for range 2 {
+		p.deliver(takeBack(two))
+		shows("the last took it back", false)
+	}
+	if left, err := p.backend.State().List(t.Context(), sharedPrefix, "", 10); err != nil || len(left) != 0 {
+		t.Errorf("noted is %v, %v", left, err)
+	}
+	four := react("o4")
+	p.deliver(takeBack(two))
+	shows("one has it anew, the other took theirs back again", true)
+	p.deliver(takeBack(first + "/react/tada")) // as earlier versions called it
+	shows("without the delivery's id", false)
+	p.deliver(takeBack(four))
+}
+
+// A note of who shares a reaction stays within what State takes: who reacted
+// first is not in it any more.
+func TestTheNoteOfASharedReactionIsBounded(t *testing.T) {
+	s := newWorkspace(t, slacktest.Options{})
+	p := start(t, s, bySocket(s))
+	tada := p.c.shared(spot{s.Channel("ops"), "1700000000.000100"}, "tada")
+	id := func(i int) string { return event.OutboundID(strconv.Itoa(i), "", 0) }
+	for i := range maxShared + 1 {
+		if err := tada.join(t.Context(), id(i)); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	note, _, err := tada.read(t.Context())
+	if err != nil || len(note.IDs) != maxShared || note.IDs[0] != id(1) {
+		t.Errorf("%d ids, %v", len(note.IDs), err)
 	}
 }
 

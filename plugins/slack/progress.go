@@ -21,6 +21,7 @@ type progress struct {
 	Losses  []string // one for each that it has not
 	Pending string   // id of the next, if it may be shown already
 	Tries   int      // uploads that failed
+	Told    bool     // the thread that the text has begun was returned once more
 	At      time.Time
 }
 
@@ -63,7 +64,7 @@ func (s *sending) advance(ctx context.Context) error {
 // forgetAll removes old notes, now and each day, until ctx ends.
 func (c *connector) forgetAll(ctx context.Context) {
 	for ctx.Err() == nil {
-		for _, prefix := range []string{progressPrefix, reactionPrefix} {
+		for _, prefix := range []string{progressPrefix, reactionPrefix, sharedPrefix} {
 			if err := c.forget(ctx, prefix); err != nil && ctx.Err() == nil {
 				c.log.Warn("slack: old notes not removed", "err", err)
 			}
