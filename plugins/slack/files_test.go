@@ -14,6 +14,7 @@ import (
 
 	"parley.im/bus/event"
 	"parley.im/plugins/sdk"
+	"parley.im/plugins/sdk/sdktest"
 	"parley.im/plugins/slack/slacktest"
 )
 
@@ -53,6 +54,66 @@ func TestFilesFollowTheirText(t *testing.T) {
 	}
 }
 
+// The thread that a text begins is named as soon as it stands, before any of its
+// files is on its way: who answers there is heard. A host that has not kept it is
+// told once more, and the whole comes once and in order.
+func TestAThreadIsNamedBeforeTheFiles(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode   event.Mode
+		anchor string // of the first attempt: the beginning of a thread
+		keeps  bool   // the host does, each time
+		named  int
+	}{
+		"a desk":                       {event.ModeDesk, "", true, 1},
+		"a person":                     {event.ModeDirect, "", true, 1},
+		"a host that keeps nothing":    {event.ModeDesk, "", false, 2},
+		"a thread that is gone":        {event.ModeDesk, "1500000000.000000", true, 1},
+		"a thread that stays gone":     {event.ModeDesk, "1500000000.000000", false, 1},
+		"a thread that there has been": {event.ModeDesk, "before", true, 0},
+		"a room":                       {event.ModeRoom, "", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newWorkspace(t, slacktest.Options{})
+			p := start(t, s, bySocket(s))
+			where, bob := s.Channel("support"), s.Person("Bob")
+			target := address(s.Team, where)
+			if tc.mode == event.ModeDirect {
+				where, target = s.Direct(bob), address(s.Team, bob)
+			}
+			if tc.anchor == "before" {
+				tc.anchor = s.Say(bob, where, "before", "")
+			}
+			d := from("o1", target, tc.mode, "look")
+			d.Files = []event.File{file("a.png", "one"), file("b.png", "two")}
+			if tc.anchor != "" {
+				d.Anchor = where + "/" + tc.anchor
+			}
+			before := len(s.Messages(where))
+			for range tc.named {
+				r, err := sdktest.Deliver(t.Context(), p.c, d)
+				scope, after, _ := event.AsRetry(err)
+				m := s.Messages(where)[before]
+				if scope != event.ScopeTarget || after > pace || r.Anchor != where+"/"+m.TS || s.Requests("files.getUploadURLExternal") != 0 {
+					t.Fatalf("%+v, %v after %d uploads", r, err, s.Requests("files.getUploadURLExternal"))
+				}
+				if tc.keeps {
+					d.Anchor = r.Anchor
+				}
+				p.open() // the life before has ended
+			}
+			r, err := sdktest.Deliver(t.Context(), p.c, d)
+			m, files := s.Messages(where)[before:], s.Files(where)
+			if err != nil || len(m) != 1 || m[0].Text != "look" || !slices.Equal(names(files), []string{"a.png one", "b.png two"}) {
+				t.Fatalf("%v, %+v, %q", err, m, names(files))
+			}
+			thread, _ := readSpot(r.Anchor)
+			if files[0].ThreadTS != files[1].ThreadTS || tc.mode != event.ModeRoom && files[0].ThreadTS != thread.ts {
+				t.Errorf("%+v, %+v", r, files)
+			}
+		})
+	}
+}
+
 func TestATextIsNotPostedTwiceForItsFiles(t *testing.T) {
 	s := newWorkspace(t, slacktest.Options{})
 	p := start(t, s, bySocket(s))
@@ -81,7 +142,8 @@ func TestFilesGoOnWhereAnEarlierLifeEnded(t *testing.T) {
 	d.Files = []event.File{file("a.png", "one"), file("b.png", "two"), file("c.png", "three")}
 	first := time.Now()
 	for _, end := range []func(){
-		func() { s.Mute("files.getUploadURLExternal", 1) },                                          // behind the text
+		func() {}, // behind the text, which has begun a thread
+		func() { s.Mute("files.getUploadURLExternal", 1) },                                          // before the first file
 		func() { p.c.haste = haste{deliver: patience, least: time.Hour, most: time.Hour, rate: 1} }, // behind a file
 	} {
 		end()
@@ -129,7 +191,7 @@ func TestAFileIsNotShownAgainWhenItsAnswerIsLost(t *testing.T) {
 		d := from("o-"+where, target, event.ModeDirect, "look")
 		d.Files = []event.File{file("a.png", "one"), file("b.png", "two")}
 		s.Mute("files.completeUploadExternal", 1)
-		if _, err := p.c.Deliver(t.Context(), d); err == nil || policy(err) || event.IsPermanent(err) {
+		if _, err := p.attempt(d); err == nil || policy(err) || event.IsPermanent(err) {
 			t.Errorf("nobody can tell what became of it, but: %v", err)
 		}
 		p.open()
@@ -197,7 +259,7 @@ func TestOldNotesAreForgotten(t *testing.T) {
 	s := newWorkspace(t, slacktest.Options{})
 	p := start(t, s, bySocket(s))
 	state := p.backend.State()
-	for _, prefix := range []string{progressPrefix, reactionPrefix} {
+	for _, prefix := range []string{progressPrefix, reactionPrefix, sharedPrefix} {
 		for name, at := range map[string]time.Time{"old": time.Now().Add(-keepNotes - time.Hour), "new": time.Now()} {
 			value, err := json.Marshal(progress{At: at})
 			if err != nil {

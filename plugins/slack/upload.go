@@ -81,10 +81,33 @@ func (c *connector) withFiles(ctx context.Context, d event.Delivery, at spot, fi
 			return event.Receipt{}, err
 		}
 	}
+	if r, err := s.ahead(ctx, begun); err != nil {
+		return r, err
+	}
 	if err := s.files(ctx, limited, begun); err != nil {
 		return event.Receipt{}, err
 	}
 	return s.p.receipt(d, at.channel), nil
+}
+
+// ahead returns the thread that the text has begun as soon as it stands: who
+// answers there is heard while the files are still on their way. If the host does
+// not know it by the next attempt, it is told once more.
+func (s *sending) ahead(ctx context.Context, begun bool) (event.Receipt, error) {
+	thread := s.p.receipt(s.d, s.channel).Anchor
+	switch {
+	case thread == s.d.Anchor || s.p.Files == len(s.d.Files):
+		return event.Receipt{}, nil
+	case begun:
+	case s.d.Anchor == "" && !s.p.Told:
+		s.p.Told = true
+		if err := s.advance(ctx); err != nil {
+			return event.Receipt{}, err
+		}
+	default:
+		return event.Receipt{}, nil
+	}
+	return event.Receipt{Anchor: thread}, event.Retry(event.ScopeTarget, time.Millisecond, errors.New("slack: its files follow"))
 }
 
 // files sends the files that are left. It ends early, and the host calls again,
