@@ -15,11 +15,15 @@ import (
 const (
 	maxContacts = 10
 	maxLines    = 20
+	maxCards    = 64 << 10 // bytes; of larger ones nothing is shown
 )
 
 // contact reads vCards (RFC 6350, and those of versions 2.1 and 3.0): who it is
 // and how to reach them.
 func contact(p part) (opening, error) {
+	if len(p.body) > maxCards {
+		return opening{}, errors.New("a large vCard")
+	}
 	if bare(p.mediaType) == "text/directory" && !strings.Contains(strings.ToLower(p.mediaType), "vcard") {
 		return opening{}, errors.New("no vCard")
 	}
@@ -82,11 +86,11 @@ func modern(src string) string {
 		}
 		name, params := mediatype.Parse(head)
 		if _, quoted := params["quoted-printable"]; quoted || strings.EqualFold(params["encoding"], "quoted-printable") {
+			from := i
 			for strings.HasSuffix(lines[i], "=") && i+1 < len(lines) { // goes on in the next line
 				i++
-				value += "\n" + lines[i]
 			}
-			b, _ := Decode("quoted-printable", []byte(value))
+			b, _ := Decode("quoted-printable", []byte(strings.Join(append([]string{value}, lines[from+1:i+1]...), "\n")))
 			value, _ = text.Decode(b, params["charset"])
 		}
 		out = append(out, name+":"+line(value))

@@ -3,9 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
-	"io"
-	"mime/quotedprintable"
+	"encoding/hex"
 	"strings"
 )
 
@@ -17,39 +15,49 @@ func Decode(encoding string, body []byte) (decoded []byte, whole bool) {
 	case "base64":
 		return fromBase64(body)
 	case "quoted-printable":
-		return fromQuoted(body)
+		return fromQuoted(body), true
 	}
 	return body, true
 }
 
-// fromQuoted escapes the controls that have no place in the encoding: the
-// library stops there.
-func fromQuoted(body []byte) ([]byte, bool) {
-	var b bytes.Buffer
-	b.Grow(len(body))
-	for _, c := range body {
-		if c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f {
-			fmt.Fprintf(&b, "=%02X", c)
-		} else {
-			b.WriteByte(c)
+// fromQuoted takes what is no escape as it is. The library gives up at controls
+// and at long lines.
+func fromQuoted(body []byte) []byte {
+	out := make([]byte, 0, len(body))
+	for line := range bytes.Lines(body) {
+		words := bytes.TrimRight(line, "\r\n")
+		end := line[len(words):]
+		words = bytes.TrimRight(words, " \t") // added on the way
+		if soft, ok := bytes.CutSuffix(words, []byte("=")); ok {
+			words, end = soft, nil
 		}
+		for len(words) > 0 {
+			c := words[0]
+			if b, err := hex.DecodeString(string(words[1:min(3, len(words))])); c == '=' && err == nil && len(b) == 1 {
+				c, words = b[0], words[2:]
+			}
+			out, words = append(out, c), words[1:]
+		}
+		out = append(out, end...)
 	}
-	out, err := io.ReadAll(quotedprintable.NewReader(&b))
-	return out, err == nil
+	return out
 }
 
 // fromBase64 leaves out what is not of the alphabet, as RFC 2045 asks. Padding
 // that is missing is no matter, and behind padding may come more of it; a text
 // there, such as that of a mailing list, is one.
 func fromBase64(body []byte) (out []byte, whole bool) {
+	words := bytes.LastIndexFunc(body, func(r rune) bool { return !isBase64(r) && !strings.ContainsRune("=\r\n", r) })
 	for whole = true; ; {
 		part, rest, padded := bytes.Cut(body, []byte("="))
 		decoded, ok := unpadded(part)
 		out, whole = append(out, decoded...), whole && ok
-		if body = bytes.TrimLeft(rest, "= \t\r\n"); !padded || len(body) == 0 {
+		rest = bytes.TrimLeft(rest, "= \t\r\n")
+		if !padded || len(rest) == 0 {
 			return out, whole
 		}
-		if bytes.ContainsFunc(body, func(r rune) bool { return !isBase64(r) && !strings.ContainsRune("=\r\n", r) }) {
+		words -= len(body) - len(rest)
+		if body = rest; words >= 0 {
 			return append(append(out, "\r\n"...), body...), false
 		}
 	}

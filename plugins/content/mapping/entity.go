@@ -3,8 +3,10 @@ package mapping
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"net/textproto"
+	"strings"
 
 	"parley.im/bus/event"
 )
@@ -14,12 +16,24 @@ import (
 // no Content-Type is plain text. A mail is such a file, too: of its headers only
 // those of MIME count.
 func Entity(data []byte) Message {
+	h, body := headed(data)
+	body, _ = Decode(h.Get("Content-Transfer-Encoding"), body)
+	return Message{Content: event.Content{MediaType: cmp.Or(h.Get("Content-Type"), "text/plain"), Data: body}}
+}
+
+// headed divides an entity into its header and its body. What has no header of
+// MIME is a body.
+func headed(data []byte) (h textproto.MIMEHeader, body []byte) {
 	r := bufio.NewReader(bytes.NewReader(data))
 	h, err := textproto.NewReader(r).ReadMIMEHeader()
-	if err != nil || h.Get("Content-Type") == "" {
-		return Message{Content: event.Content{MediaType: "text/plain", Data: data}}
+	if err != nil {
+		return nil, data
 	}
-	body, _ := io.ReadAll(r) // from memory
-	body, _ = Decode(h.Get("Content-Transfer-Encoding"), body)
-	return Message{Content: event.Content{MediaType: h.Get("Content-Type"), Data: body}}
+	for name := range h {
+		if strings.HasPrefix(name, "Content-") {
+			body, _ = io.ReadAll(r) // from memory
+			return h, body
+		}
+	}
+	return nil, data
 }

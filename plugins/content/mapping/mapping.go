@@ -97,7 +97,7 @@ func Map(m Message, t Taker) (Message, content.Losses, error) {
 	if err := r.message(m); err != nil {
 		return m, nil, err
 	}
-	w := writer{Message: Message{Links: m.Links}, taker: t, kind: bare(m.MediaType), losses: r.losses, plain: form, rich: formatted}
+	w := writer{Message: Message{Links: m.Links, Note: m.Note}, taker: t, kind: bare(m.MediaType), losses: r.losses, plain: form, rich: formatted}
 	if err := w.write(r.texts, r.files); err != nil {
 		return m, nil, err
 	}
@@ -180,8 +180,9 @@ func (t Taker) only() string { return "here only " + strings.Join(t.Types, ", ")
 // a type is plain text (RFC 2045, section 5.2).
 func bare(mediaType string) string {
 	kind, _, _ := strings.Cut(mediaType, ";")
-	if kind = strings.ToLower(strings.TrimSpace(kind)); kind == "" {
+	words := strings.Fields(strings.ToLower(kind))
+	if len(words) == 0 {
 		return "text/plain"
 	}
-	return kind
+	return words[0]
 }

@@ -110,7 +110,7 @@ func TestMap(t *testing.T) {
 		"a reference that lies": {"Content-Type: message/external-body; access-type=URL; URL=\"https://x.example/\xff\"\n\nContent-Type: a\x1b[2J\xff/b\n\n", words, "",
 			"text/plain;charset=utf-8", "a\uFFFD[2j\uFFFD/b: https://x.example/\uFFFD", nil, nil},
 		"a file of an RCS device that lies": {"Content-Type: application/vnd.gsma.rcs-ft-http+xml\n\n<file><file-info type=\"file\"><file-size>1</file-size><file-name>a&#10;b</file-name><content-type>x/y&#10;&#x202e;z</content-type><data url=\"https://f.example/&#10;Pay now: https://evil.example\"/></file-info></file>",
-			words, "", "text/plain;charset=utf-8", "ab (x/y z, 1 bytes): https://f.example/Paynow:https://evil.example", nil, nil},
+			words, "", "text/plain;charset=utf-8", "ab (x/y, 1 bytes): https://f.example/Paynow:https://evil.example", nil, nil},
 		"an invitation": {"Content-Type: multipart/alternative; boundary=x\n\n--x\n\nCome!\n--x\nContent-Type: text/html\n\n<b>Come!</b>\n--x\nContent-Type: text/calendar\n\nBEGIN:VCALENDAR\n--x--\n",
 			files, "", "text/html;charset=utf-8", "<p><strong>Come!</strong></p>", []string{"file.ics text/calendar"}, nil},
 		"parameters without quotes": {"Content-Type: multipart/mixed; boundary=----=_Part_1\n\n------=_Part_1\nContent-Type: text/plain; charset=iso-8859-1; name=my file.txt\n\nK\xf6ln\n------=_Part_1\nContent-Type: image/png\nContent-Disposition: attachment; filename=my plan.png\n\n\x89PNG\r\n\x1a\n\n------=_Part_1--\n",
@@ -119,7 +119,10 @@ func TestMap(t *testing.T) {
 			files, "", "text/plain;charset=utf-8", "", []string{"日本 image/png"}, nil},
 		"Outlook's words for a picture": {"Content-Type: multipart/related; boundary=x\n\n--x\n\nsee [cid:p1@01D], not [cid:p2@01D]\n--x\nContent-Type: image/png; name=p.png\nContent-ID: <p1@01D>\n\n\x89PNG\r\n\x1a\n\n--x--\n",
 			files, "", "text/plain;charset=utf-8", "see [p.png], not [cid:p2@01D]", []string{"p.png image/png"}, nil},
-		"a receipt among others": {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: message/imdn+xml\n\n<imdn/>\n--x--\n", words, "", "text/plain;charset=utf-8", "one", nil, nil},
+		"a part whose header can't be read": {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nfirst\n--x\nContent-Disposition attachment\n\nsecond\n--x\n\nthird\n--x--\n",
+			files, "", "text/plain;charset=utf-8", "first", []string{"file multipart/mixed"}, content.Losses{Broken}},
+		"a type without its semicolon": {"Content-Type: text/html charset=utf-8\n\n<b>hi</b>", html, "", "text/html;charset=utf-8", "<p><strong>hi</strong></p>", nil, nil},
+		"a receipt among others":       {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: message/imdn+xml\n\n<imdn/>\n--x--\n", words, "", "text/plain;charset=utf-8", "one", nil, nil},
 	} {
 		m := entity(tc.from)
 		m.Links = tc.links
@@ -208,6 +211,37 @@ func TestALongTextGoesBesideItsBeginning(t *testing.T) {
 	}
 }
 
+// The link to the whole text leads to the one of which there is the beginning,
+// also where another form says something else, and below other words.
+func TestTheWholeTextIsTheSame(t *testing.T) {
+	long := strings.Repeat("All work and no play. ", 50) + "The end."
+	m := entity("Content-Type: multipart/alternative; boundary=x\n\n--x\n\n" + long + "\n--x\nContent-Type: text/html\n\n<p>" + strings.Repeat("Much fun. ", 90) + "</p>\n--x--\n")
+	m.Links, m.Note = links, "[corrected]"
+	for _, tc := range []struct {
+		taker       Taker
+		begin, path string
+	}{
+		{Taker{Types: []string{"text/plain"}, MaxBytes: 300}, "[corrected]\n\nAll work", "plain"},
+		{Taker{Types: []string{"text/html", "text/plain"}, MaxBytes: 300}, "[corrected]\n\nMuch fun", "text"},
+		{Taker{Types: []string{"text/plain"}, MaxBytes: 300, MaxFile: 2000}, "[corrected]\n\nAll work", ""},
+	} {
+		out, _, err := Map(m, tc.taker)
+		if err != nil || !strings.HasPrefix(string(out.Data), tc.begin) || len(out.Data) > 300 {
+			t.Errorf("%q, %v", out.Data, err)
+		}
+		if tc.path == "" {
+			if len(out.Files) != 1 || string(out.Files[0].Data) != long {
+				t.Errorf("beside it: %+v", out.Files)
+			}
+			continue
+		}
+		whole, err := Part(Message{Content: m.Content}, tc.path)
+		if !strings.Contains(string(out.Data), links+"/"+tc.path+"/message.txt") || err != nil || !strings.HasPrefix(string(whole.Data), strings.TrimPrefix(tc.begin, "[corrected]\n\n")) {
+			t.Errorf("%q leads to %.40q, %v", out.Data, whole.Data, err)
+		}
+	}
+}
+
 // Every link in a message leads to what it names.
 func TestLinksLeadToTheirParts(t *testing.T) {
 	m := entity(mixed)
@@ -237,6 +271,36 @@ func TestLinksLeadToTheirParts(t *testing.T) {
 	if f, err := Part(Message{Content: event.Content{MediaType: "image/png", Ref: "r", Size: 5 << 20}}, "0"); err != nil || f.Ref != "r" || f.Name != "file.png" {
 		t.Errorf("%+v, %v", f, err)
 	}
+}
+
+// What was signed may be a file with a name, or encoded.
+func TestSignedEntities(t *testing.T) {
+	for name, want := range map[string]string{
+		"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=offer.pdf\r\n\r\n%PDF-1.4": "offer.pdf",
+		"Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=":                                                    "hello",
+		"no header\r\n\r\nat all": "no header\n\nat all",
+	} {
+		m := Message{Content: event.Content{MediaType: "application/pkcs7-mime; smime-type=signed-data", Data: sign(name)}}
+		out, losses, err := Map(m, files)
+		got := string(out.Data)
+		if len(out.Files) > 0 {
+			got = out.Files[0].Name
+		}
+		if err != nil || got != want || !slices.Contains(losses, SignatureRemoved) {
+			t.Errorf("%q: %q, %q, %v", name, got, losses, err)
+		}
+	}
+}
+
+// sign puts an entity where a signature of RFC 5652 would be.
+func sign(entity string) []byte {
+	value := func(tag byte, in ...[]byte) []byte {
+		all := slices.Concat(in...)
+		return append([]byte{tag, 0x82, byte(len(all) >> 8), byte(len(all))}, all...)
+	}
+	text := value(0xA0, value(0x04, []byte(entity)))
+	signed := value(0x30, []byte{2, 1, 1}, []byte{0x31, 0}, value(0x30, []byte{6, 1, 0x2A}, text))
+	return value(0x30, []byte("\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02"), value(0xA0, signed))
 }
 
 func TestNamesOfFilesAreHarmless(t *testing.T) {

@@ -92,7 +92,6 @@ func isSMIME(kind string) bool {
 
 // message reads the body of m, and its files behind it.
 func (r *reader) message(m Message) error {
-	r.words(m.Note)
 	err := r.part(part{mediaType: m.MediaType, body: m.Data, path: "0"}, m.Content)
 	for i, t := range r.texts { // Outlook's words for a picture in the text
 		r.texts[i].src = strings.NewReplacer(r.inline...).Replace(t.src)
@@ -218,8 +217,8 @@ func (r *reader) sealed(p part) error {
 		return ErrEncrypted
 	}
 	r.losses.Add(SignatureRemoved)
-	m := Entity(signed)
-	return r.part(part{mediaType: m.MediaType, body: m.Data, path: p.path + ".1", depth: p.depth + 1}, event.Content{})
+	h, body := headed(signed)
+	return r.part(r.child(p, h, body, 1), event.Content{})
 }
 
 // wrapped reads the content of a CPIM message.
@@ -302,7 +301,8 @@ func (r *reader) children(p part) (list []part) {
 			if !errors.Is(err, io.EOF) || len(list) == 0 {
 				r.losses.Add(Broken)
 			}
-			if len(list) == 0 {
+			ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+			if len(list) == 0 || !ended { // there is more that can't be told apart
 				r.file(p, bodyOf(p))
 			}
 			return list

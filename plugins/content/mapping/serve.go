@@ -29,10 +29,10 @@ func Part(m Message, path string) (event.File, error) {
 		f := m.Files[i-1]
 		return event.File{Name: fileName(f.Name, f.MediaType), Content: f.Content}, nil
 	}
-	r := reader{rich: true, keep: path}
+	r := reader{rich: path != wholePlain, keep: path}
 	err := r.message(Message{Content: m.Content})
 	switch {
-	case path == wholeText && err == nil:
+	case (path == wholeText || path == wholePlain) && err == nil:
 		words, _, err := written(r.texts, markup.Plain)
 		c := event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(words)}
 		return event.File{Name: "message.txt", Content: c}, err

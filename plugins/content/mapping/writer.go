@@ -24,6 +24,7 @@ type writer struct {
 
 // write fills in the message.
 func (w *writer) write(texts []passage, files []file) error {
+	texts = append(w.note(), texts...)
 	words := len(texts)
 	for _, f := range files {
 		if line := w.file(f); line != "" {
@@ -40,6 +41,14 @@ func (w *writer) write(texts []passage, files []file) error {
 		}
 	}
 	return w.text(texts, form)
+}
+
+// note are the words above the text.
+func (w *writer) note() []passage {
+	if w.Note == "" {
+		return nil
+	}
+	return []passage{{form: markup.Plain, src: w.Note}}
 }
 
 // nothing tells whether a message is nothing but files that don't arrive.
@@ -78,7 +87,7 @@ func (w *writer) text(texts []passage, form markup.Form) error {
 		out, losses, err = written(texts, form)
 	}
 	if errors.Is(err, markup.ErrTooLarge) || err == nil && int64(len(out)) > most {
-		out, err = w.short(texts, form, int(most))
+		out, err = w.short(texts[len(w.note()):], form, int(most))
 	}
 	if err != nil {
 		return err
@@ -88,8 +97,12 @@ func (w *writer) text(texts []passage, form markup.Form) error {
 	return nil
 }
 
-// wholeText is the path of a text that is too long for its target.
-const wholeText = "text"
+// The paths of a text that is too long for its target: as it is read where
+// formats are shown, and where none are.
+const (
+	wholeText  = "text"
+	wholePlain = "plain"
+)
 
 // short returns the beginning of a text, and where the whole of it is.
 func (w *writer) short(texts []passage, form markup.Form, most int) (string, error) {
@@ -99,7 +112,10 @@ func (w *writer) short(texts []passage, form markup.Form, most int) (string, err
 	}
 	f := file{
 		File: event.File{Name: "message.txt", Content: event.Content{MediaType: "text/plain;charset=utf-8", Data: []byte(whole)}},
-		path: wholeText,
+		path: wholePlain,
+	}
+	if w.rich != "" {
+		f.path = wholeText
 	}
 	note := "…\n\n[This is the beginning. The whole text: message.txt]"
 	switch at := link(w.Links, f.path, f.Name); {
@@ -115,7 +131,7 @@ func (w *writer) short(texts []passage, form markup.Form, most int) (string, err
 	for room := most - len(note); room > 0; room /= 2 {
 		room = min(room, markup.MaxSize-len(note))
 		begin := passage{form: markup.Plain, src: strings.TrimRight(split.First(whole, room), " \n") + note}
-		out, _, err := written([]passage{begin}, form)
+		out, _, err := written(append(w.note(), begin), form)
 		if err != nil || len(out) <= most {
 			return out, err
 		}

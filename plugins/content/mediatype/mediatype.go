@@ -44,9 +44,12 @@ func Parse(s string) (kind string, params map[string]string) {
 		}
 	}
 	for name, value := range params {
-		params[name] = words(value)
+		if params[name] = strings.ToValidUTF8(value, "\uFFFD"); name == "name" || name == "filename" {
+			params[name] = words(value)
+		}
 	}
-	return strings.ToLower(strings.TrimSpace(head)), params
+	kind, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(head)), " ") // what comes behind it lacks its semicolon
+	return kind, params
 }
 
 const (
@@ -75,9 +78,10 @@ func next(s string) (param, rest string) {
 	return s, ""
 }
 
-// bare takes quotes off a value.
+// bare takes quotes off a value, and a comment (RFC 2045, section 5.1).
 func bare(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		s, _, _ = strings.Cut(s, " (")
 		return strings.Trim(s, `"`)
 	}
 	var b strings.Builder

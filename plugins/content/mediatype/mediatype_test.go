@@ -24,6 +24,9 @@ func TestParse(t *testing.T) {
 		{"attachment; filename*=iso-8859-1''%zz", "attachment", params{"filename": "iso-8859-1''%zz"}},
 		{`attachment; filename="=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?="`, "attachment", params{"filename": "日本"}},
 		{`attachment; filename="=?windows-1252?Q?K=F6ln.pdf?="`, "attachment", params{"filename": "Köln.pdf"}},
+		{"text/html charset=utf-8", "text/html", params{}},
+		{"text/plain; charset=iso-8859-1 (Latin 1)", "text/plain", params{"charset": "iso-8859-1"}},
+		{`multipart/mixed; boundary="=?us-ascii?q?abc?="`, "multipart/mixed", params{"boundary": "=?us-ascii?q?abc?="}},
 		{"attachment; filename=K\xf6ln.pdf", "attachment", params{"filename": "K\uFFFDln.pdf"}},
 		{";;;=;", "", params{}},
 	} {
