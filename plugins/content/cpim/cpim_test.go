@@ -85,7 +85,7 @@ func TestRequiredHeadersThatNobodyKnowsAreNamed(t *testing.T) {
 
 func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 	m := Message{
-		Headers: []Header{{Name: "From", Value: "\"Eve\r\nTo: x\" <sip:eve@x>\\"}, {Name: "Subject", Params: "lang=de", Value: "schön\u2028"}},
+		Headers: []Header{{Name: "From", Value: "\"Eve\r\nTo: x\" <sip:eve@x>\\"}, {Name: "Subject", Params: "lang=de", Value: "schön\u2028"}, {Name: "To", Value: "\u00a0 x "}},
 		MIME:    []Header{{Name: "Content-Type", Value: "text/plain"}},
 		Body:    []byte("From: no header\r\n"),
 	}

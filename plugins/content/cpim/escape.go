@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -57,14 +58,16 @@ func unit(s string) (rune, bool) {
 	return rune(n), err == nil
 }
 
-// escape keeps a value on its line.
+// escape keeps a value on its line, with the spaces at its ends.
 func escape(s string) string {
 	var b strings.Builder
-	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	begin, end := len(s)-len(strings.TrimLeftFunc(s, unicode.IsSpace)), len(strings.TrimRightFunc(s, unicode.IsSpace))
+	for i, r := range s {
 		switch {
 		case r == '\\':
 			b.WriteString(`\\`)
-		case r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029':
+		case i < begin || i >= end || r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029':
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
