@@ -72,7 +72,9 @@ func (a *api) do(ctx context.Context, as id.UserID, path mautrix.PrefixableURLPa
 	if res != nil {
 		res.Body.Close()
 	}
-	return nil, newFailure(err, res, wrote.Load())
+	f := newFailure(err, res, wrote.Load())
+	f.late = ctx.Err() != nil
+	return nil, f
 }
 
 // failure is why a request did not do what it should.
@@ -82,6 +84,7 @@ type failure struct {
 	text    string        // in the homeserver's words
 	after   time.Duration // of a 429
 	written bool          // the request was on its way
+	late    bool          // the asker's own time was over
 	err     error         // without an answer
 }
 
@@ -140,9 +143,10 @@ func (f *failure) away() bool {
 }
 
 // unreachable tells that nothing can be asked of the homeserver: nobody listens
-// there, or it refuses the token. What it answers may be about one request.
+// there, or it refuses the token. What it answers may be about one request; and
+// where our own time was over nobody knows whether it could be reached.
 func (f *failure) unreachable() bool {
-	return f.status == 0 && !f.written || f.code == "M_UNKNOWN_TOKEN" || f.code == "M_MISSING_TOKEN"
+	return f.status == 0 && !f.written && !f.late || f.code == "M_UNKNOWN_TOKEN" || f.code == "M_MISSING_TOKEN"
 }
 
 // unsent is what the host is told when a step before the message itself

@@ -35,7 +35,7 @@ import (
 // New returns the connector, to be given to sdk.Serve. Nothing runs before
 // Open.
 func New() sdk.Connector {
-	return &connector{askAgain: askWhenAway, fetchFor: fetchPatience, uploadFor: uploadPatience}
+	return &connector{askAgain: askWhenAway, fetchFor: fetchPatience, uploadFor: uploadPatience, efforts: newEfforts()}
 }
 
 type connector struct {
@@ -52,8 +52,9 @@ type connector struct {
 	watch        *watch
 	askAgain     time.Duration // while the homeserver is away
 	fetchFor     time.Duration // at most for one file
-	uploadFor    time.Duration // at most for the files of one message
+	uploadFor    time.Duration // at most for one file
 	progress     progress
+	efforts      *efforts
 	opening      sync.Mutex // held while a room of our own is made
 	stop         context.CancelFunc
 	running      sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"maunium.net/go/mautrix/id"
 
@@ -60,7 +61,12 @@ func (c *connector) deliver(ctx context.Context, d event.Delivery) (event.Receip
 	} else {
 		r, err = c.toPlace(ctx, m, t, d)
 	}
-	r.Losses = m.losses()
+	if err == nil {
+		r.Losses = m.losses()
+	}
+	if err == nil || event.IsPermanent(err) {
+		c.efforts.forget(d.ID)
+	}
 	return r, err
 }
 
@@ -93,10 +99,16 @@ func (c *connector) inPlace(ctx context.Context, m post, t target, d event.Deliv
 	}
 	m.root = root
 	evs, err := c.send(ctx, m, at, t.via)
+	return soFar(receipt(d, at, root, evs...), err)
+}
+
+// soFar is what the host is told of what stands: the thread can be answered
+// before all of the message is there.
+func soFar(r event.Receipt, err error) (event.Receipt, error) {
 	if err != nil {
-		return event.Receipt{}, sending(err)
+		return event.Receipt{Anchor: r.Anchor}, sending(err)
 	}
-	return receipt(d, at, root, evs...), nil
+	return r, nil
 }
 
 // roomOf returns the room that a target names. A room that a route names by an
@@ -123,9 +135,13 @@ func (c *connector) roomOf(ctx context.Context, t target) (id.RoomID, error) {
 
 var errEncrypted = event.Permanent(errors.New("the room is encrypted: the bridge can't take part in it; use a room without encryption"))
 
+// errFollow ends a Deliver early: the host comes again at once, and that uses
+// up no attempt of the message.
+var errFollow = event.Retry(event.ScopeTarget, time.Millisecond, errors.New("its files follow"))
+
 // send makes m and what follows it events of a room, and m.as a member of it
-// before. The error is a *failure of the sending itself, or says already what
-// the host is told.
+// before. It returns those that stand, also beside an error, which is a
+// *failure of the sending itself, or says already what the host is told.
 func (c *connector) send(ctx context.Context, m post, at id.RoomID, via []string) ([]id.EventID, error) {
 	var there map[string]happening
 	if m.again { // the homeserver may have forgotten the transaction ids
@@ -134,29 +150,52 @@ func (c *connector) send(ctx context.Context, m post, at id.RoomID, via []string
 			return nil, &preparing{"look for what is there", err}
 		}
 	}
-	first := there[m.key].ID
-	if first == "" {
+	first, stood := m.standing(there)
+	if !stood {
 		var err error
 		if first, err = c.sendFirst(ctx, m, at, via); err != nil {
 			return nil, err
 		}
 	}
-	list, root := []id.EventID{first}, m.root
-	if root == "" && m.desk {
-		root = first
+	begins := m.desk && m.root == ""
+	if begins {
+		m.root = first
 	}
+	if begins && !stood && len(m.rest) > 0 && c.efforts.begin(m.key) {
+		return []id.EventID{first}, errFollow // who answers in the thread is understood from now on
+	}
+	list, err := c.sendRest(ctx, m, at, there, !stood)
+	return append([]id.EventID{first}, list...), err
+}
+
+// sendRest sends what follows m, as far as it does not stand there. It ends
+// early when something has got done, now or as moved tells before, and a file
+// might take longer than is left.
+func (c *connector) sendRest(ctx context.Context, m post, at id.RoomID, there map[string]happening, moved bool) (list []id.EventID, err error) {
 	for _, next := range m.rest {
-		ev := there[next.key].ID
-		if ev == "" {
-			var err error
-			next.as, next.root = m.as, root
-			if ev, err = c.put(ctx, next, at); err != nil {
-				return nil, err
+		ev, stood := next.standing(there)
+		if !stood {
+			if moved && time.Until(m.until) < c.uploadFor {
+				return list, errFollow
 			}
+			next.as, next.root = m.as, m.root
+			if ev, err = c.put(ctx, next, at); err != nil {
+				return list, err
+			}
+			moved = true
 		}
 		list = append(list, ev)
 	}
 	return list, nil
+}
+
+// standing returns the event that m is already, if it is one.
+func (m post) standing(there map[string]happening) (id.EventID, bool) {
+	h, ok := there[m.key]
+	if ok && m.file != nil {
+		m.file.lost = !showsFile(h)
+	}
+	return h.ID, ok
 }
 
 func (c *connector) sendFirst(ctx context.Context, m post, at id.RoomID, via []string) (id.EventID, error) {

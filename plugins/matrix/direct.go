@@ -57,10 +57,7 @@ func (c *connector) toRoom(ctx context.Context, m post, d event.Delivery, person
 		return event.Receipt{}, unsent("enter the room with "+string(person), err)
 	}
 	evs, err := c.send(ctx, m, at, nil)
-	if err != nil {
-		return event.Receipt{}, sending(err)
-	}
-	return receipt(d, at, root, evs...), nil
+	return soFar(receipt(d, at, root, evs...), err)
 }
 
 // lost tells whether a room is of no use any more: the ghost can't get in or

@@ -2,7 +2,9 @@ package matrix
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -145,14 +147,26 @@ func to(target event.Address, mode event.Mode, id, text string) event.Delivery {
 
 const alice = "@_parley_sip_alice_example.com:hs.org"
 
-// deliver delivers and expects that to go well.
+// deliver delivers and expects that to go well. As the host does, it comes again
+// when more follows, and keeps the anchor.
 func (b *bridge) deliver(d event.Delivery) event.Receipt {
 	b.t.Helper()
 	r, err := sdktest.Deliver(b.t.Context(), b.connector, d)
+	for errors.Is(err, errFollow) {
+		d = next(d, r)
+		r, err = sdktest.Deliver(b.t.Context(), b.connector, d)
+	}
 	if err != nil {
 		b.t.Fatalf("deliver %s: %v", d.ID, err)
 	}
 	return r
+}
+
+// next is d as the host hands it over again.
+func next(d event.Delivery, r event.Receipt) event.Delivery {
+	d.Attempt++
+	d.Anchor = cmp.Or(r.Anchor, d.Anchor)
+	return d
 }
 
 // settled waits until all that happened was pushed.

@@ -25,15 +25,19 @@ const maxFile = 100 << 20
 
 // How long files may take. The homeserver waits half a minute or longer for the
 // answer to a transaction, of which the fetching of a file is a part; the host
-// waits 90 s for a delivery, in which something must be said of each file.
+// waits 90 s for a delivery.
 const (
 	fetchPatience  = 20 * time.Second
-	uploadPatience = time.Minute // of all files of a message
+	uploadPatience = time.Minute      // of each file
+	filesPatience  = 80 * time.Second // of all that one Deliver uploads
 )
 
-// fileTries is how often a message with files is tried before it goes without
-// those that can't be uploaded.
-const fileTries = 3
+// fileTries is how often a file is tried before its name is told instead, and
+// fileRest how long its room waits in between.
+const (
+	fileTries = 3
+	fileRest  = 5 * time.Second
+)
 
 // notUploaded is what Deliver loses when a file can't be uploaded, and
 // notEdited when an edit has files: it changes the words only.
@@ -45,9 +49,7 @@ const (
 // An attachment is a file on its way into a room.
 type attachment struct {
 	event.File
-	message string    // Delivery.ID
-	last    bool      // it is tried the last time
-	until   time.Time // no longer
+	key     string // of its post
 	content map[string]any
 	lost    bool // its name is told instead
 }
@@ -58,8 +60,8 @@ func notPassedOn(f event.File, why string) string {
 }
 
 // attached returns the content of the event that shows a file, or tells its
-// name where the file can't be had or uploaded. An error says what the host is
-// told: to try again.
+// name where the file can't be had, or has failed often enough. An error says
+// what the host is told: to try again, which uses up no attempt of the message.
 func (c *connector) attached(ctx context.Context, a *attachment) (map[string]any, error) {
 	if a.content != nil {
 		return a.content, nil
@@ -73,23 +75,28 @@ func (c *connector) attached(ctx context.Context, a *attachment) (map[string]any
 		return a.content, nil
 	}
 	var f *failure
-	answered := errors.As(err, &f)
-	if answered && f.unreachable() {
+	switch answered := errors.As(err, &f); {
+	case answered && f.unreachable(), ctx.Err() != nil: // the host has given up
 		return nil, &preparing{"upload a file", err}
-	}
-	if !event.IsPermanent(err) && !a.last {
-		// The cause ends here: it says nothing about the room.
+	case !event.IsPermanent(err) && c.efforts.failed(a.key) < fileTries:
 		_, after, _ := event.AsRetry(err)
-		return nil, event.Retry(event.ScopeMessage, after, errors.New(err.Error()))
+		// The cause ends here: it says nothing about the homeserver.
+		return nil, event.Retry(event.ScopeTarget, min(cmp.Or(after, fileRest), c.uploadFor), errors.New(err.Error()))
 	}
-	c.log.Info("a file was not passed on", "message", a.message, "err", err)
+	c.log.Info("a file was not passed on", "message", outbound(a.key), "err", err)
 	why := ""
-	if answered && event.IsPermanent(err) {
+	if f != nil && event.IsPermanent(err) {
 		why = ": " + clean(f.Error(), false)
 	}
 	a.lost = true
 	a.content = map[string]any{"msgtype": "m.text", "body": notPassedOn(a.File, why), "m.mentions": map[string]any{}}
 	return a.content, nil
+}
+
+// showsFile tells whether an event of a file shows it, rather than its name.
+func showsFile(h happening) bool {
+	m, _ := readMessage(h.Content)
+	return m.URL != ""
 }
 
 // fileKind is the msgtype of a file (Matrix specification, client API,
@@ -115,7 +122,7 @@ func sizeOf(f event.File) int64 { return max(f.Size, int64(len(f.Data))) }
 // upload hands a file to the homeserver and returns its mxc URI. Matrix
 // specification, client API, "Content repository".
 func (c *connector) upload(ctx context.Context, a *attachment) (string, error) {
-	ctx, cancel := context.WithDeadline(ctx, a.until)
+	ctx, cancel := context.WithTimeout(ctx, c.uploadFor)
 	defer cancel()
 	body, err := c.host.Media().Open(ctx, a.Content)
 	if isNotFound(err) {

@@ -2,12 +2,17 @@ package matrix
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"maunium.net/go/mautrix/id"
 
 	"parley.im/bus/event"
 	"parley.im/plugins/matrix/matrixtest"
@@ -89,6 +94,9 @@ func TestAFileThatTheHomeserverRefusesIsNamed(t *testing.T) {
 	if len(got) != 3 || got[0] != "look" || !strings.Contains(got[1], "big.png") || got[2] != "s.png" || !slices.Equal(r.Losses, []string{string(notUploaded)}) {
 		t.Errorf("%q, %+v", got, r)
 	}
+	if found, ok, err := b.Find(t.Context(), d, d.Sent); !ok || err != nil || !reflect.DeepEqual(found, r) {
+		t.Errorf("found: %v, %v, %+v; the receipt was %+v", ok, err, found, r)
+	}
 }
 
 // K07: what goes wrong with a file neither holds up nor repeats what was said.
@@ -112,13 +120,14 @@ func TestAFileThatCanNotBeUploadedDoesNotTakeItsTextAlong(t *testing.T) {
 			tc.fault(hs, b)
 			d := to("matrix:r/ops:hs.org", event.ModeDesk, "d1", "look")
 			d.Files = []event.File{file("a.png", "image/png", "png")}
-			for d.Attempt = 1; d.Attempt < fileTries; d.Attempt++ {
-				_, err := b.Deliver(t.Context(), d)
-				if scope, _, ok := event.AsRetry(err); !ok || scope != event.ScopeMessage {
-					t.Fatalf("attempt %d: %v", d.Attempt, err)
+			for range fileTries { // the first ends when the text stands
+				r, err := b.Deliver(t.Context(), d)
+				if scope, after, ok := event.AsRetry(err); !ok || scope != event.ScopeTarget || after <= 0 || after > fileRest {
+					t.Fatalf("attempt %d: %v, again after %v", d.Attempt, err, after)
 				}
+				d = next(d, r)
 				if got := bodies(hs.Messages(room)); !slices.Equal(got, []string{"look"}) {
-					t.Fatalf("after attempt %d the room shows %q", d.Attempt, got)
+					t.Fatalf("before attempt %d the room shows %q", d.Attempt, got)
 				}
 				hs.Forget()
 			}
@@ -167,9 +176,183 @@ func TestFilesWaitForAHomeserverThatIsAway(t *testing.T) {
 	hs := newHomeserver(t)
 	hs.URL = "http://127.0.0.1:1" // nobody listens there
 	b := open(t, hs, sdktest.NewBackend())
-	_, err := b.attached(t.Context(), &attachment{File: file("a.png", "image/png", "a"), last: true, until: time.Now().Add(time.Minute)})
-	if scope, _, ok := event.AsRetry(sending(err)); !ok || scope != event.ScopeConnector {
-		t.Errorf("%v", err)
+	for range fileTries + 1 {
+		_, err := b.attached(t.Context(), &attachment{File: file("a.png", "image/png", "a"), key: "d1/f1"})
+		if scope, _, ok := event.AsRetry(sending(err)); !ok || scope != event.ScopeConnector {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// undone delivers a message as the host does, with at most that much time for
+// each attempt, until it is done, and returns how its attempts ended.
+func (b *bridge) undone(d event.Delivery, most time.Duration) (r event.Receipt, ends []error) {
+	b.t.Helper()
+	for d.Attempt < 100 {
+		ctx, cancel := context.WithTimeout(b.t.Context(), most)
+		again, err := b.Deliver(ctx, d)
+		cancel()
+		if err == nil {
+			return again, ends
+		}
+		ends, d = append(ends, err), next(d, again)
+		b.hs.Forget()
+	}
+	b.t.Fatalf("never done: %v", ends)
+	return r, ends
+}
+
+// A message's own slow files never look like a homeserver that is away.
+func TestFilesThatAreTooSlowHoldUpTheirRoomOnly(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	hs.StallAt("/upload")
+	b.uploadFor = 20 * time.Millisecond
+	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "look")
+	d.Files = []event.File{file("a.png", "image/png", "a"), file("b.png", "image/png", "b"), file("c.png", "image/png", "c")}
+	r, ends := b.undone(d, time.Minute)
+	for i, err := range ends {
+		if scope, _, ok := event.AsRetry(err); !ok || scope != event.ScopeTarget {
+			t.Errorf("attempt %d: %v", i+1, err)
+		}
+	}
+	want := []string{"look", "[file not passed on: a.png]", "[file not passed on: b.png]", "[file not passed on: c.png]"}
+	if got := bodies(hs.Messages(room)); !slices.Equal(got, want) || len(ends) != 3*(fileTries-1) || len(r.RemoteIDs) != 4 {
+		t.Errorf("%q after %d attempts, %+v", got, len(ends)+1, r)
+	}
+	if len(r.Losses) != 3 {
+		t.Errorf("what earlier attempts lost is not told: %q", r.Losses)
+	}
+	if len(b.efforts.of) != 0 {
+		t.Errorf("what is done is remembered: %v", b.efforts.of)
+	}
+}
+
+// Whether the homeserver can be reached is not known when nobody has waited for it.
+func TestTimeThatIsOverSaysNothingOfTheHomeserver(t *testing.T) {
+	hs := newHomeserver(t)
+	b := start(t, hs, sdktest.NewBackend())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := b.api.call(ctx, "", http.MethodGet, []any{"v3", "account", "whoami"}, nil, nil, nil)
+	var f *failure
+	if !errors.As(err, &f) || f.unreachable() || f.away() || f.unknown() {
+		t.Errorf("%+v", f)
+	}
+	if scope, _, ok := event.AsRetry(sending(err)); !ok || scope != event.ScopeTarget {
+		t.Errorf("%v", sending(err))
+	}
+}
+
+// A file is given up for its own failures, however many attempts the others need.
+func TestEachFileHasItsOwnTries(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "look")
+	want := []string{"look"}
+	for i := range 6 {
+		name := fmt.Sprint(i, ".png")
+		d.Files, want = append(d.Files, file(name, "image/png", "x")), append(want, name)
+		hs.FailAt("filename="+name, fileTries-1, 500, "M_UNKNOWN")
+	}
+	r, ends := b.undone(d, 10*time.Minute)
+	if got := bodies(hs.Messages(room)); !slices.Equal(got, want) || len(r.RemoteIDs) != 7 || len(r.Losses) != 0 || len(ends) != 6*(fileTries-1) {
+		t.Errorf("%q after %d attempts, %+v", got, len(ends)+1, r)
+	}
+}
+
+// No file is begun in a time that may be too short for it, unless nothing else
+// was done in it.
+func TestADeliveryEndsBeforeItsTimeDoes(t *testing.T) {
+	hs := newHomeserver(t)
+	room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+	b := start(t, hs, sdktest.NewBackend())
+	b.uploadFor = time.Hour
+	d := to("matrix:r/ops:hs.org", event.ModeRoom, "d1", "look")
+	want := []string{"look"}
+	for i := range 15 {
+		d.Files, want = append(d.Files, file(fmt.Sprint(i, ".png"), "image/png", "x")), append(want, fmt.Sprint(i, ".png"))
+	}
+	r, ends := b.undone(d, time.Minute)
+	for i, err := range ends {
+		if scope, after, ok := event.AsRetry(err); !ok || scope != event.ScopeTarget || after != time.Millisecond {
+			t.Errorf("attempt %d: %v", i+1, err)
+		}
+	}
+	if got := bodies(hs.Messages(room)); !slices.Equal(got, want) || len(ends) != 15 || b.asked("/upload") != 15 || len(r.Losses) != 0 {
+		t.Errorf("%q after %d attempts and %d uploads, %+v", got, len(ends)+1, b.asked("/upload"), r)
+	}
+}
+
+// The host learns the thread before the files: somebody may answer in it while
+// they are on their way.
+func TestAThreadIsToldOfBeforeItsFilesAreUploaded(t *testing.T) {
+	for _, tc := range []struct {
+		name, words string
+		kept        bool // by the host
+		blind       bool // what is there can't be looked at
+		uploads     int  // before the host is told
+	}{
+		{"words and files", "look", true, false, 0},
+		{"files alone", "", true, false, 1},
+		{"the host could not keep it", "look", false, false, 0},
+		{"nor can it be looked for", "look", false, true, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			hs := newHomeserver(t)
+			room := hs.Human("bob", "").Create(matrixtest.Room{Alias: "ops", Public: true})
+			b := start(t, hs, sdktest.NewBackend())
+			d := to("matrix:r/ops:hs.org", event.ModeDesk, "d1", tc.words)
+			d.Files = []event.File{file("a.png", "image/png", "a"), file("b.png", "image/png", "b")}
+			first, err := b.Deliver(t.Context(), d)
+			msgs := hs.Messages(room)
+			if scope, after, ok := event.AsRetry(err); !ok || scope != event.ScopeTarget || after != time.Millisecond || len(msgs) != 1 || b.asked("/upload") != tc.uploads {
+				t.Fatalf("%v; the room shows %q after %d uploads", err, bodies(msgs), b.asked("/upload"))
+			}
+			if want := (event.Receipt{Anchor: anchor(id.RoomID(room), id.EventID(msgs[0].ID))}); !reflect.DeepEqual(first, want) {
+				t.Errorf("%+v; want %+v", first, want)
+			}
+			again := next(d, event.Receipt{})
+			if tc.kept {
+				again = next(d, first)
+			}
+			if tc.blind {
+				hs.FailAt("/messages", 1, http.StatusForbidden, "M_FORBIDDEN")
+			} else {
+				hs.Forget()
+			}
+			r, err := b.Deliver(t.Context(), again)
+			msgs = hs.Messages(room)
+			want := []string{"look", "a.png", "b.png"}
+			if tc.words == "" {
+				want = want[1:]
+			}
+			if got := bodies(msgs); err != nil || !slices.Equal(got, want) || len(r.RemoteIDs) != len(want) || r.Anchor != first.Anchor {
+				t.Errorf("%v: %q, %+v", err, got, r)
+			}
+			for _, m := range msgs[1:] {
+				if relates, _ := m.Content["m.relates_to"].(map[string]any); relates["event_id"] != msgs[0].ID {
+					t.Errorf("%q stands in %v", m.Text(), relates)
+				}
+			}
+		})
+	}
+}
+
+// What is remembered of files on their way has an end.
+func TestEffortsAreBounded(t *testing.T) {
+	e := newEfforts()
+	for i := range 2 * maxKnown {
+		e.failed(fmt.Sprint("d", i, "/f1"))
+	}
+	if e.failed("d/f1") != 1 || e.failed("d/f2") != 1 || e.failed("d/f1") != 2 || !e.begin("d") || e.begin("d") || len(e.of) > maxKnown {
+		t.Errorf("%d are remembered, of one %+v", len(e.of), e.of["d"])
+	}
+	e.forget("d")
+	if e.failed("d/f1") != 1 || !e.begin("d") {
+		t.Error("what was forgotten counts")
 	}
 }
 

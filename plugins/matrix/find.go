@@ -93,13 +93,21 @@ func (c *connector) findIn(ctx context.Context, d event.Delivery, parts []string
 		return event.Receipt{}, false, nil
 	}
 	var evs []id.EventID
-	for _, key := range parts {
-		if ev := there[key].ID; ev != "" {
-			evs = append(evs, ev)
+	var losses []string
+	for i, key := range parts {
+		h, stands := there[key]
+		if !stands {
+			continue
+		}
+		evs = append(evs, h.ID)
+		if i >= len(parts)-len(d.Files) && !showsFile(h) {
+			losses = append(losses, string(notUploaded))
 		}
 	}
 	m, _ := readMessage(last.Content)
-	return receipt(d, at, m.Relates.root(), evs...), true, nil
+	r := receipt(d, at, m.Relates.root(), evs...)
+	r.Losses = losses
+	return r, true, nil
 }
 
 // standing returns what is in a room of a delivery, by key. Where the ghost may

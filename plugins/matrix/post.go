@@ -36,9 +36,10 @@ type post struct {
 	sent    time.Time // when it was written, if that is worth showing
 	reply   id.EventID
 	root    id.EventID
-	desk    bool   // without a root it begins a thread
-	again   bool   // a part of it may be there
-	rest    []post // what follows in the same thread
+	desk    bool      // without a root it begins a thread
+	again   bool      // a part of it may be there
+	rest    []post    // what follows in the same thread
+	until   time.Time // how long files are uploaded
 }
 
 // compose makes the events that a message becomes: one of its words, if it has
@@ -57,20 +58,31 @@ func (c *connector) compose(ctx context.Context, d event.Delivery) (post, error)
 		}
 		list = append(list, post{content: content})
 	}
-	until := time.Now().Add(c.uploadFor)
 	for _, f := range d.Files {
-		list = append(list, post{file: &attachment{File: f, message: d.ID, last: d.Attempt >= fileTries, until: until}})
+		list = append(list, post{file: &attachment{File: f}})
 	}
 	for i, key := range keys(d, words) {
 		list[i].key, list[i].txn = key, "parley-"+strings.ReplaceAll(key, "/", "-")
+		if f := list[i].file; f != nil {
+			f.key = key
+		}
 		if !d.Sent.IsZero() && time.Since(d.Sent) > late {
 			list[i].sent = d.Sent
 		}
 	}
 	m := list[0]
 	m.rest, m.mark, m.desk, m.reply = list[1:], d.Mark, d.Mode == event.ModeDesk, id.EventID(d.InReplyTo)
-	m.again = len(d.Files) > 0 && d.Attempt > 1
+	m.again, m.until = len(d.Files) > 0 && d.Attempt > 1, filesUntil(ctx)
 	return m, nil
+}
+
+// filesUntil is how long files are uploaded in a Deliver that begins now.
+func filesUntil(ctx context.Context) time.Time {
+	until := time.Now().Add(filesPatience)
+	if end, ok := ctx.Deadline(); ok && end.Before(until) {
+		return end
+	}
+	return until
 }
 
 // onlyFiles tells whether a message has nothing to say beside its files.
