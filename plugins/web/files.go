@@ -20,18 +20,26 @@ import (
 // less.
 const maxFile = 100 << 20
 
+// maxUpload is the largest file that people can upload: the host's door takes
+// no larger request.
+const maxUpload = 32 << 20
+
 // Limits of uploads that are not part of a message yet. What is never sent
 // can't be taken out of Media again: it lies there as long as the log goes back,
-// so that it counts for long.
+// so that it counts for long. What is on its way counts with the length it said.
 const (
 	uploadLasts = time.Hour
 	maxUploads  = 16 // of one person
 	maxAttached = 10 // files of one message
+	maxComing   = 4  // on their way at once, of one person
+	maxComings  = 16 // from one network
 
 	unsentLasts = 24 * time.Hour
-	maxUnsent   = 256 << 20 // bytes of one person
-	maxUnsents  = 2 << 30   // of all: names cost nothing
-	leastUpload = 256 << 10 // that any counts
+	maxUnsent   = 256 << 20       // bytes of one person
+	manyUnsent  = 2 << 30         // of all; beyond, nobody goes on who has more than
+	fairUnsent  = manyUnsent / 16 // of one person, or from one network: names cost nothing
+	maxUnsents  = 4 * manyUnsent  // of all
+	leastUpload = 256 << 10       // that any counts
 )
 
 // A file is one that stands beside a message; its body is in Media.
@@ -87,46 +95,68 @@ type uploads struct {
 
 type upload struct {
 	person string
+	from   string // network that it comes from
 	size   int64
 	file   *file // nil while it comes in
 	at     time.Time
 }
 
+// A tally is what somebody has uploaded and not sent.
+type tally struct {
+	bytes  int64
+	recent int // uploads that can be sent
+	coming int // that are on their way
+}
+
+func (t *tally) add(x upload, now time.Time) {
+	t.bytes += x.size
+	if now.Sub(x.at) <= uploadLasts {
+		t.recent++
+	}
+	if x.file == nil {
+		t.coming++
+	}
+}
+
 var (
 	errUploads = errors.New("send what you have first: too many files wait")
+	errComing  = errors.New("too many files are on their way; wait until they are there")
 	errUnsent  = errors.New("too much was uploaded and never sent; try again tomorrow")
 )
 
-// reserve makes room for a file of a person's and returns its id.
-func (u *uploads) reserve(person string, size int64, now time.Time) (string, error) {
+// reserve makes room for a file of a person's, from a network, and returns its
+// id.
+func (u *uploads) reserve(person, from string, size int64, now time.Time) (string, error) {
 	size = max(size, leastUpload)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.all == nil {
 		u.all = map[string]upload{}
 	}
-	waiting, mine, every := 0, size, size
+	mine, near, every := tally{bytes: size}, tally{bytes: size}, size
 	for id, x := range u.all {
 		if now.Sub(x.at) > unsentLasts {
 			delete(u.all, id)
 			continue
 		}
 		every += x.size
-		if x.person != person {
-			continue
+		if x.person == person {
+			mine.add(x, now)
 		}
-		if mine += x.size; now.Sub(x.at) <= uploadLasts {
-			waiting++
+		if x.from == from {
+			near.add(x, now)
 		}
 	}
 	switch {
-	case waiting >= maxUploads:
+	case mine.coming >= maxComing, near.coming >= maxComings:
+		return "", errComing
+	case mine.recent >= maxUploads:
 		return "", errUploads
-	case mine > maxUnsent, every > maxUnsents:
+	case mine.bytes > maxUnsent, every > maxUnsents, every > manyUnsent && max(mine.bytes, near.bytes) > fairUnsent:
 		return "", errUnsent
 	}
 	id := rand.Text()
-	u.all[id] = upload{person: person, size: size, at: now}
+	u.all[id] = upload{person: person, from: from, size: size, at: now}
 	return id, nil
 }
 
@@ -168,11 +198,11 @@ func (s *server) postFile(w http.ResponseWriter, r *http.Request, p person) {
 	case r.ContentLength < 0:
 		refuse(w, http.StatusLengthRequired, "say how large the file is")
 		return
-	case r.ContentLength > maxFile:
+	case r.ContentLength > maxUpload:
 		refuse(w, http.StatusRequestEntityTooLarge, "that file is too large")
 		return
 	}
-	id, err := s.uploads.reserve(p.Name, r.ContentLength, time.Now())
+	id, err := s.uploads.reserve(p.Name, network(peer(r)), r.ContentLength, time.Now())
 	if err != nil {
 		refuse(w, http.StatusTooManyRequests, err.Error())
 		return

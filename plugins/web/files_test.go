@@ -137,6 +137,87 @@ func TestUploadsAreLimitedAndThePagesOwn(t *testing.T) {
 	}
 }
 
+// A file that the door would cut off is refused before it comes.
+func TestAFileThatTheDoorDoesNotTakeIsRefusedAtOnce(t *testing.T) {
+	c := start(t, newState(), "")
+	eve := c.join("eve")
+	q := eve.request("POST", "/api/files?name=x", nil)
+	q.Body, q.ContentLength = io.NopCloser(unread{t}), maxUpload+1
+	if code, _ := eve.do(q); code != http.StatusRequestEntityTooLarge || len(c.uploads.all) != 0 {
+		t.Errorf("%d, %d are on their way", code, len(c.uploads.all))
+	}
+}
+
+// unread is a body that nobody reads.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("it is read")
+	return 0, io.EOF
+}
+
+// Few uploads of a person's and from one network are on their way at once, so
+// that what is only announced takes no room from anybody else.
+func TestUploadsOnTheirWayAreFew(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	u := uploads{}
+	reserve := func(person, from string, want error) (id string) {
+		t.Helper()
+		id, err := u.reserve(person, network(from), maxUpload, now)
+		if !errors.Is(err, want) {
+			t.Errorf("%s from %s: %v, want %v", person, from, err, want)
+		}
+		return id
+	}
+	var ids []string
+	for i := range maxComings {
+		ids = append(ids, reserve(fmt.Sprint("name", i/maxComing), fmt.Sprintf("2001:db8::%x", i), nil))
+	}
+	reserve("name0", "192.0.2.1", errComing)     // one person, anywhere
+	reserve("another", "2001:db8::9", errComing) // their network, under any name
+	reserve("bob", "2001:db8:0:1::9", nil)       // nobody else
+	reserve("bob", "192.0.2.2", nil)
+	u.keep(ids[0], file{Name: "x"})
+	reserve("name0", "2001:db8::9", nil) // one has come in
+	u.forget(ids[1:2])
+	reserve("another", "2001:db8::9", nil) // one has not
+}
+
+// Whoever has more than their share makes room scarce for themselves alone, under
+// as many names as they like; only all together reach the bound.
+func TestWhatIsNeverSentTakesNoRoomFromOthers(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	u := uploads{}
+	fill := func(person func(i int) string, from string) (taken int64, err error) {
+		for i := 0; err == nil; i++ {
+			var id string
+			if id, err = u.reserve(person(i), from, maxUpload, now); err == nil {
+				u.keep(id, file{Name: "x"})
+				taken += maxUpload
+			}
+		}
+		return taken, err
+	}
+	many := func(i int) string { return fmt.Sprint("name", i) }
+	if taken, err := fill(many, "192.0.2.1"); taken != manyUnsent || !errors.Is(err, errUnsent) {
+		t.Errorf("one network has %d, %v", taken, err)
+	}
+	total := int64(manyUnsent)
+	for i := 2; total < maxUnsents; i++ {
+		taken, err := fill(func(int) string { return fmt.Sprint("bob", i) }, fmt.Sprint("192.0.2.", i))
+		if taken != fairUnsent || !errors.Is(err, errUnsent) {
+			t.Fatalf("bob %d has %d, %v", i, taken, err)
+		}
+		total += taken
+	}
+	if taken, err := fill(many, "198.51.100.1"); taken != 0 || !errors.Is(err, errUnsent) {
+		t.Errorf("beyond the bound of all: %d, %v", taken, err)
+	}
+	if _, err := u.reserve("name0", "192.0.2.1", maxUpload, now.Add(unsentLasts+1)); err != nil {
+		t.Errorf("a day later: %v", err)
+	}
+}
+
 // What is uploaded and never sent stays in Media: it is bounded for each person
 // and for all, in number for an hour and in bytes for a day.
 func TestWhatIsNeverSentIsBounded(t *testing.T) {
@@ -150,32 +231,34 @@ func TestWhatIsNeverSentIsBounded(t *testing.T) {
 	}{
 		"many at once":      {1, 0, 1, maxUploads, errUploads},
 		"many in a day":     {1, uploadLasts / 8, 1, 8 * 24, nil},
-		"large ones":        {100 << 20, 0, 1, 2, errUnsent},
-		"large, one by one": {100 << 20, uploadLasts + 1, 1, 2, errUnsent},
-		"under many names":  {100 << 20, 0, 1000, 20, errUnsent},
-		"small, many names": {0, 0, 100_000, maxUnsents / leastUpload, errUnsent},
+		"large ones":        {maxUpload, 0, 1, 8, errUnsent},
+		"large, one by one": {maxUpload, uploadLasts + 1, 1, 8, errUnsent},
+		"under many names":  {maxUpload, 0, 1000, 64, errUnsent},
+		"small, many names": {0, 0, 100_000, manyUnsent / leastUpload, errUnsent},
 	} {
 		u, taken, now := uploads{}, 0, begin
 		for i := 0; now.Sub(begin) < unsentLasts; i++ {
-			if _, err := u.reserve(fmt.Sprint(i%tc.names), tc.size, now); err != nil {
+			id, err := u.reserve(fmt.Sprint(i%tc.names), "192.0.2.1", tc.size, now)
+			if err != nil {
 				if !errors.Is(err, tc.err) {
 					t.Errorf("%s: %v", name, err)
 				}
 				break
 			}
+			u.keep(id, file{Name: "x"})
 			taken++
 			now = now.Add(tc.every)
 		}
 		if taken != tc.most {
 			t.Errorf("%s: %d are taken, want %d", name, taken, tc.most)
 		}
-		if _, err := u.reserve("0", tc.size, begin.Add(2*unsentLasts+1)); err != nil || len(u.all) != 1 {
+		if _, err := u.reserve("0", "192.0.2.1", tc.size, begin.Add(2*unsentLasts+1)); err != nil || len(u.all) != 1 {
 			t.Errorf("%s: days later: %v, %d", name, err, len(u.all))
 		}
 	}
 	u := uploads{}
 	for range 10 { // what was sent, or did not come in, does not count
-		id, err := u.reserve("eve", maxFile, begin)
+		id, err := u.reserve("eve", "192.0.2.1", maxUpload, begin)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -94,6 +94,16 @@ func peer(r *http.Request) string {
 	return strings.TrimSpace(all[len(all)-1])
 }
 
+// network is what an address belongs to: of IPv6 everybody has very many.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	n, _ := ip.Prefix(64) // an IPv6 address is longer
+	return n.String()
+}
+
 // isLoopback takes an address or a host name, with or without a port.
 func isLoopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -208,7 +218,7 @@ func (s *server) uploading(next func(http.ResponseWriter, *http.Request, person)
 			refuse(w, http.StatusForbidden, "this request does not come from the chat's own page")
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxFile)
+		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 		guarded(w, r)
 	}
 }
