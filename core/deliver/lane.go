@@ -39,6 +39,7 @@ type lane struct {
 	evicted  bool
 	alarm    *time.Timer
 	attempts int  // of the head
+	failures int  // of these, for a cause of its own
 	trying   bool // an attempt is under way
 	suspect  bool // the head may have reached the far side already
 
@@ -228,7 +229,7 @@ func (l *lane) done(it item, s event.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settled = max(l.settled, it.seq)
-	l.attempts, l.suspect = 0, false
+	l.attempts, l.failures, l.suspect = 0, 0, false
 	held := len(l.queue) > 0 && l.queue[0].seq == it.seq
 	l.s.books.settle(s, held)
 	if held {

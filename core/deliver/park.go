@@ -22,7 +22,8 @@ type record struct {
 	Wake     time.Time     `json:"wake"` // at the latest
 	Cause    string        `json:"cause"`
 	Attempts int           `json:"attempts,omitempty"`
-	Suspect  bool          `json:"suspect,omitempty"` // the first may have reached the far side
+	Failures int           `json:"failures,omitempty"` // of the attempts, for a cause of the message's own
+	Suspect  bool          `json:"suspect,omitempty"`  // the first may have reached the far side
 	Since    time.Time     `json:"since"`
 }
 
@@ -163,7 +164,7 @@ func (s *Stage) loadParked(ctx context.Context) error {
 		}
 		l := s.lane(r.Lane, r.Target)
 		l.mu.Lock()
-		l.record, l.attempts, l.suspect, l.inherited = &r, r.Attempts, r.Suspect, true
+		l.record, l.attempts, l.failures, l.suspect, l.inherited = &r, r.Attempts, r.Failures, r.Suspect, true
 		l.mu.Unlock()
 		s.parked.add(l)
 	}
@@ -199,7 +200,7 @@ func (l *lane) park(ctx context.Context, it item, wake time.Time, cause string, 
 func (l *lane) parkLocked(ctx context.Context, it item, wake time.Time, cause string) bool {
 	r := record{
 		Lane: l.name, Target: l.target, First: it.seq, Wake: wake.Round(time.Millisecond).UTC(), Cause: cause,
-		Attempts: l.attempts, Suspect: l.suspect || l.trying, Since: time.Now().UTC(),
+		Attempts: l.attempts, Failures: l.failures, Suspect: l.suspect || l.trying, Since: time.Now().UTC(),
 	}
 	if old := l.record; old != nil {
 		r.Since = old.Since

@@ -38,30 +38,41 @@ func (l *lane) settle(ctx, grace context.Context, g *gate, it item) bool {
 			s.wellAfter()
 			return l.fail(grace, it, event.ReasonOf(err), err.Error())
 		}
-		if scope, after, _ := event.AsRetry(err); scope == event.ScopeConnector {
+		scope, after, _ := event.AsRetry(err)
+		if scope == event.ScopeConnector {
 			s.trip(up, after, it, err)
 			continue
 		}
-		if !l.retry(ctx, grace, g, it, wakes, deadline, err) {
+		s.counts.retries.Add(1)
+		s.wellAfter()
+		attempts, failures := l.count(scope)
+		if failures >= s.Policy.Attempts {
+			return l.fail(grace, it, event.ReasonExhausted, err.Error())
+		}
+		if !l.retry(ctx, g, it, attempts, wakes, deadline, err) {
 			return false
 		}
 	}
 	return false
 }
 
-// retry waits as err asks. It returns false when the goroutine must end.
-func (l *lane) retry(ctx, grace context.Context, g *gate, it item, wakes uint64, deadline time.Time, err error) bool {
+// count notes an attempt at the head that did not settle it, and returns how
+// many there were, and how many of them failed for a cause of the message's own.
+func (l *lane) count(scope event.Scope) (attempts, failures int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.attempts++
+	if scope == event.ScopeMessage {
+		l.failures++
+	}
+	return l.attempts, l.failures
+}
+
+// retry waits as err asks after attempt n. It returns false when the goroutine
+// must end.
+func (l *lane) retry(ctx context.Context, g *gate, it item, n int, wakes uint64, deadline time.Time, err error) bool {
 	s := l.s
 	scope, after, _ := event.AsRetry(err)
-	s.counts.retries.Add(1)
-	s.wellAfter()
-	l.mu.Lock()
-	l.attempts++
-	n := l.attempts
-	l.mu.Unlock()
-	if scope == event.ScopeMessage && n >= s.Policy.Attempts {
-		return l.fail(grace, it, event.ReasonExhausted, err.Error())
-	}
 	if after == 0 {
 		after = backoff(s.Policy, n-1)
 	}

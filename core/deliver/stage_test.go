@@ -406,10 +406,33 @@ func TestOutcomesThatEndAMessage(t *testing.T) {
 			if d := b.seen.dead(t, "bad"); d.Reason != tc.reason || d.Inbound != "in-bad" || d.Target != "far:room" {
 				t.Errorf("dead letter: %+v", d)
 			}
-			if tc.answer != nil && event.IsPermanent(tc.answer) {
+			if _, after, _ := event.AsRetry(tc.answer); after != event.UntilWoken { // it keeps nobody waiting
 				want(t, f.sees(t, 1), []string{"next"})
 			}
+			if tries := map[event.Reason]int{event.ReasonExhausted: 3}[tc.reason]; tries > 0 && f.count("bad") != tries {
+				t.Errorf("%d attempts, want %d", f.count("bad"), tries)
+			}
 		})
+	}
+}
+
+// What is said of the target, however often, is not the message's own trouble.
+func TestOnlyItsOwnTroubleEndsAMessage(t *testing.T) {
+	f := newFar(func(_ event.Delivery, try int) error {
+		switch {
+		case try <= 20:
+			return event.Retry(event.ScopeTarget, time.Millisecond, errors.New("more files follow"))
+		case try <= 22:
+			return errLostAnswer
+		}
+		return nil
+	})
+	f.find = func(event.Delivery) (bool, error) { return false, nil }
+	b := newBench(t, f, func(b *bench) { b.policy.Attempts = 3 })
+	b.message("m", "c", "room")
+	b.seen.about(t, "m", event.Delivered)
+	if n := f.count("m"); n != 23 {
+		t.Errorf("%d attempts", n)
 	}
 }
 
