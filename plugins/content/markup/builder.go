@@ -98,26 +98,56 @@ func (b *builder) heading(level int) {
 }
 
 // endLine closes the open paragraph or heading. Breaks and spaces at its ends
-// show nothing and go.
+// show nothing and go, within formats, too.
 func (b *builder) endLine() {
 	n := b.line
 	b.line, b.due, b.spaced = Node{}, Node{}, true
 	if n.Kind == 0 {
 		return
 	}
-	for len(n.Children) > 0 && isBlank(n.Children[len(n.Children)-1]) {
-		n.Children = n.Children[:len(n.Children)-1]
+	n.Children = withoutBreaks(trimmed(n.Children))
+	if len(n.Children) > 0 {
+		b.block(n)
 	}
-	for len(n.Children) > 0 && n.Children[0].Kind == Break {
-		n.Children = n.Children[1:]
+}
+
+// trimmed returns nodes without what shows nothing at their end.
+func trimmed(nodes []Node) []Node {
+	for ; len(nodes) > 0; nodes = nodes[:len(nodes)-1] {
+		switch n := &nodes[len(nodes)-1]; n.Kind {
+		case Text:
+			if n.Text = strings.TrimRight(n.Text, " \t"); strings.TrimSpace(n.Text) != "" {
+				return nodes
+			}
+		case Link: // it shows its address, at least
+			n.Children = trimmed(n.Children)
+			return nodes
+		case Bold, Italic, Strike, Spoiler:
+			if n.Children = trimmed(n.Children); len(n.Children) > 0 {
+				return nodes
+			}
+		case Break:
+		default:
+			return nodes
+		}
 	}
-	if len(n.Children) == 0 {
-		return
+	return nodes
+}
+
+// withoutBreaks returns nodes without the breaks that they begin with.
+func withoutBreaks(nodes []Node) []Node {
+	for ; len(nodes) > 0; nodes = nodes[1:] {
+		switch n := &nodes[0]; n.Kind {
+		case Break:
+		case Bold, Italic, Strike, Spoiler, Link:
+			if n.Children = withoutBreaks(n.Children); len(n.Children) > 0 || n.Kind == Link {
+				return nodes
+			}
+		default:
+			return nodes
+		}
 	}
-	if last := &n.Children[len(n.Children)-1]; last.Kind == Text {
-		last.Text = strings.TrimRight(last.Text, " \t")
-	}
-	b.block(n)
+	return nodes
 }
 
 // isBlank tells of a part of a line that shows nothing, if it is a small one.
@@ -153,11 +183,16 @@ func (b *builder) putOff(n Node) {
 	}
 }
 
-// codeBlock adds a block of code.
+// codeBlock adds a block of code. One in a link or a spoiler would be in it no
+// more: it becomes lines of code.
 func (b *builder) codeBlock(lines, language string) {
 	b.endLine()
 	lines = strings.TrimRight(text.Clean(lines), "\n")
 	if strings.TrimSpace(lines) == "" {
+		return
+	}
+	if slices.ContainsFunc(b.marks, func(m Node) bool { return m.Kind == Link || m.Kind == Spoiler }) {
+		b.codeLines(lines)
 		return
 	}
 	if strings.ContainsFunc(language, func(r rune) bool {
@@ -166,6 +201,17 @@ func (b *builder) codeBlock(lines, language string) {
 		language = ""
 	}
 	b.block(Node{Kind: CodeBlock, Text: lines, Name: language})
+}
+
+// codeLines adds a paragraph of code.
+func (b *builder) codeLines(lines string) {
+	for i, line := range strings.Split(lines, "\n") {
+		if i > 0 {
+			b.inline(Node{Kind: Break})
+		}
+		b.code(line)
+	}
+	b.endLine()
 }
 
 // rule adds a line between two parts.

@@ -38,7 +38,13 @@ var (
 	// tabular are those of the scopes, and what else a table is made of.
 	tabular = set(atom.Table, atom.Td, atom.Th, atom.Caption, atom.Tr, atom.Tbody, atom.Thead, atom.Tfoot)
 
-	listScopes = set(atom.Ul, atom.Ol, atom.Menu, atom.Blockquote)
+	// crossing are the elements that are no blocks, and end where their end tags
+	// stand within a block that began in them: formats end alone, and of the
+	// others nothing is shown, or they are tables.
+	crossing = union(lasting, scopes, hidden, fields)
+
+	items      = set(atom.Li, atom.Dt, atom.Dd)
+	listScopes = set(atom.Ul, atom.Ol, atom.Menu, atom.Dl, atom.Blockquote)
 	frames     = set(atom.Html, atom.Head, atom.Body) // open all the time
 	headings   = set(atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6)
 	foreign    = set(atom.Svg, atom.Math)
@@ -89,8 +95,9 @@ func (h *htmlReader) start(t html.Token) {
 	}
 }
 
-// end reads an end tag. That of a format ends only the format, and what is open
-// within it goes on; that of another element ends what is open within it.
+// end reads an end tag. That of a format, or of a form, ends only that, and what
+// is open within it goes on; that of another element ends what is open within
+// it, and no block unless it is one (HTML Standard, section 13.2.6.4.7).
 func (h *htmlReader) end(t html.Token) {
 	a := t.DataAtom
 	if a == atom.Br {
@@ -104,7 +111,7 @@ func (h *htmlReader) end(t html.Token) {
 	case at < 0 && (a == atom.P || frames[a]):
 		h.endLine()
 	case at < 0:
-	case lasting[a]:
+	case lasting[a] || a == atom.Form:
 		h.endOne(at)
 	default:
 		h.endFrom(at)
@@ -118,11 +125,18 @@ func (h *htmlReader) find(t html.Token) int {
 		if e.name == t.Data || headings[e.atom] && headings[t.DataAtom] {
 			return i
 		}
-		if closedTo(t.DataAtom, e.atom) {
+		if closedTo(t.DataAtom, e.atom) || isBlock(e.atom) && !h.crosses(t) {
 			break
 		}
 	}
 	return -1
+}
+
+// crosses tells whether an end tag may end what a block is open in. HTML
+// ignores those of other elements there: nothing in a quote ends the quote but
+// the end of a block.
+func (h *htmlReader) crosses(t html.Token) bool {
+	return isBlock(t.DataAtom) || crossing[t.DataAtom] || h.isReply(t)
 }
 
 // closedTo tells whether a tag ends nothing that is outside of an element.
@@ -130,7 +144,7 @@ func closedTo(tag, in atom.Atom) bool {
 	if tabular[tag] {
 		return in == atom.Table
 	}
-	return scopes[in] || tag == atom.Li && listScopes[in]
+	return scopes[in] || items[tag] && listScopes[in]
 }
 
 // endAny ends the outermost of the elements that the start tag of another ends.
@@ -144,7 +158,11 @@ func (h *htmlReader) endAny(ends map[atom.Atom]bool, tag atom.Atom) {
 			break
 		}
 	}
-	if at >= 0 {
+	switch {
+	case at < 0:
+	case tag == atom.A: // the blocks in a link that was not closed are no part of it
+		h.endOne(at)
+	default:
 		h.endFrom(at)
 	}
 }

@@ -1,6 +1,7 @@
 package markup
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 
@@ -70,12 +71,23 @@ var formats = map[atom.Atom]Kind{
 	atom.S: Strike, atom.Strike: Strike, atom.Del: Strike,
 }
 
+// isReply tells of the element of Matrix around what is answered.
+func (h *htmlReader) isReply(t html.Token) bool { return h.matrix && t.Data == "mx-reply" }
+
 func set(all ...atom.Atom) map[atom.Atom]bool {
 	m := make(map[atom.Atom]bool, len(all))
 	for _, a := range all {
 		m[a] = true
 	}
 	return m
+}
+
+func union(sets ...map[atom.Atom]bool) map[atom.Atom]bool {
+	all := map[atom.Atom]bool{}
+	for _, s := range sets {
+		maps.Copy(all, s)
+	}
+	return all
 }
 
 // begin reads the start of an element that is not hidden by one around it, and
@@ -92,12 +104,12 @@ func (h *htmlReader) begin(t html.Token) (e element) {
 		e.end = h.hide(ActiveRemoved)
 	case fields[a]:
 		e.end = h.hide(FormRemoved)
-	case h.matrix && t.Data == "mx-reply":
+	case h.isReply(t):
 		e.end = h.hide(ReplyRemoved)
 	case a == atom.Br:
 		h.lineBreak()
 	case h.inPre():
-		h.holding().language(t)
+		e = h.inCode(t)
 	case a == atom.Pre || a == atom.Listing:
 		e = h.preformatted()
 	case a == atom.Code || a == atom.Kbd || a == atom.Samp || a == atom.Tt:
@@ -184,11 +196,30 @@ func (h *htmlReader) within(block Node) (end func()) {
 	return h.leave
 }
 
+// marked begins a format, in code within a line, too.
 func (h *htmlReader) marked(m Node) (end func()) {
+	h.part()
 	if !h.mark(m) {
 		return nil
 	}
-	return func() { h.unmark(m.Kind) }
+	return func() { h.endMark(m) }
+}
+
+// endMark ends a format or a link. One that ends in code with lines, and began
+// before it, has a part of the code in it that it can't be around.
+func (h *htmlReader) endMark(m Node) {
+	h.part()
+	h.unmark(m.Kind)
+	if !h.inPre() {
+		return
+	}
+	switch code := h.holding(); m.Kind {
+	case Spoiler:
+		code.hide(m)
+	case Link:
+		code.words.WriteString(" (" + m.URL + ")")
+		h.losses.Add(LinkAsText)
+	}
 }
 
 // words reads words between tags.
@@ -211,21 +242,21 @@ func (h *htmlReader) words(s string) {
 func (b *builder) collapsed(s string) {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case ' ', '\t', '\n', '\r', '\f':
-			if !b.spaced {
-				out.WriteByte(' ')
-			}
-			b.spaced = true
-		default:
-			out.WriteByte(c)
+		if !isSpace(s[i]) {
+			out.WriteByte(s[i])
 			b.spaced = false
+		} else if !b.spaced {
+			out.WriteByte(' ')
+			b.spaced = true
 		}
 	}
 	if out.Len() > 0 {
 		b.text(out.String())
 	}
 }
+
+// isSpace tells of what is white space to HTML.
+func isSpace(c byte) bool { return strings.IndexByte(" \t\n\r\f", c) >= 0 }
 
 func attr(t html.Token, key string) string {
 	v, _ := lookup(t, key)
