@@ -52,42 +52,21 @@ func (w markdownWriter) block(n Node, other bool) string {
 
 // inlines writes inlines; start tells that they begin a line.
 func (w markdownWriter) inlines(nodes []Node, start bool) string {
-	var b strings.Builder
-	for _, n := range nodes {
-		if w.doc.full(b.Len()) {
-			break
-		}
-		if s := w.inline(n, start); s != "" {
-			b.WriteString(s)
-			start = strings.HasSuffix(s, "\n")
-		}
-	}
-	return b.String()
+	l := markdownLine{w: w}
+	l.add(nodes)
+	l.check()
+	return l.write(start)
 }
 
-func (w markdownWriter) inline(n Node, start bool) string {
+// node writes a Break, a Link or an Image.
+func (w markdownWriter) node(n Node) string {
 	switch n.Kind {
 	case Break:
 		return "\\\n"
-	case Code:
-		return codeSpan(n.Text)
-	case Bold:
-		return around("**", w.inlines(n.Children, false))
-	case Italic:
-		return around("*", w.inlines(n.Children, false))
-	case Strike:
-		return around("~~", w.inlines(n.Children, false))
-	case Spoiler:
-		w.doc.Losses.Add(SpoilerShown)
-		return w.inlines(n.Children, start)
 	case Link:
 		return w.link(n)
-	case Image:
-		return "![" + escapeMarkdown(n.Text, false) + "](" + destination(n.URL) + ")"
-	case Mention:
-		w.doc.Losses.Add(MentionAsText)
 	}
-	return w.text(n.Text, start)
+	return "![" + escapeMarkdown(n.Text, false) + "](" + destination(n.URL) + ")"
 }
 
 // link writes a link; one whose words are its address needs no more than that.
@@ -97,44 +76,6 @@ func (w markdownWriter) link(n Node) string {
 	}
 	w.linked = true
 	return "[" + w.inlines(n.Children, false) + "](" + destination(n.URL) + ")"
-}
-
-// text writes words; addresses in them are links for all who read.
-func (w markdownWriter) text(s string, start bool) string {
-	if w.linked {
-		return escapeMarkdown(s, false)
-	}
-	var b strings.Builder
-	for at, url := range pieces(s) {
-		if url != "" && !entity.MatchString(url) {
-			b.WriteString("<" + url + ">")
-		} else {
-			b.WriteString(escapeMarkdown(at, start))
-		}
-		start = false
-	}
-	return b.String()
-}
-
-// around puts marks around words, inside the spaces and breaks at their ends:
-// next to a space Markdown sees no emphasis.
-func around(mark, s string) string {
-	core := s
-	for _, blank := range []string{"\\\n", " ", "\t", "\\\n", " "} {
-		for strings.HasPrefix(core, blank) {
-			core = core[len(blank):]
-		}
-	}
-	before := s[:len(s)-len(core)]
-	for _, blank := range []string{"\\\n", " ", "\t", "\\\n", " "} {
-		for strings.HasSuffix(core, blank) {
-			core = core[:len(core)-len(blank)]
-		}
-	}
-	if core == "" {
-		return s
-	}
-	return before + mark + core + mark + s[len(before)+len(core):]
 }
 
 var destinations = strings.NewReplacer("(", "%28", ")", "%29", "&", "&amp;", "*", "%2A", "_", "%5F")
