@@ -53,6 +53,7 @@ func TestFormatsAreMapped(t *testing.T) {
 		{"tags that nobody wrote", HTML, HTML, "<ul><li>a<li>b</ul><dl><dt>c<dd>d</dl><p>e<p>f", "<ul><li>a</li><li>b</li></ul><p>c</p><p>d</p><p>e</p><p>f</p>", nil},
 		{"a block in code", HTML, HTML, "<code>a <div>b</div></code>", "<p><code>a</code><br><code>b</code></p>", nil},
 		{"lines in code", HTML, HTML, "<pre>\na\n<div>b</div><div>c</div></pre>", "<pre><code>a\nb\nc</code></pre>", nil},
+		{"empty lines before code", HTML, HTML, "<pre>\n\n\n  a\n\nb\n</pre>", "<pre><code>  a\n\nb</code></pre>", nil},
 		{"a link in code", HTML, HTML, "<code>a <a href=https://x.example>b</a></code>", `<p><code>a</code> <a href="https://x.example"><code>b</code></a></p>`, nil},
 		{"code in a spoiler", Matrix, Matrix, "<span data-mx-spoiler=r>a<pre><code class=language-go>b\n\n  c</code></pre></span>d", `<p><span data-mx-spoiler="r">a</span></p><p><span data-mx-spoiler="r"><code>b</code><br><br><code>  c</code></span></p><p>d</p>`, nil},
 		{"a spoiler in code", Matrix, Matrix, "<code>a <span data-mx-spoiler>b</span> c</code>", "<code>a</code> <span data-mx-spoiler><code>b</code></span> <code>c</code>", nil},

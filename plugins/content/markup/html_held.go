@@ -130,13 +130,15 @@ func (held *held) language(t html.Token) {
 	}
 }
 
-// preformatted begins <pre>: code, when it holds nothing else.
+// preformatted begins <pre>: code with lines, without the empty ones that it
+// begins with. HTML passes over one of them, which is another one each time that
+// it is written and read.
 func (h *htmlReader) preformatted() element {
 	code := &held{pre: true}
 	return element{held: code, end: func() {
 		code.endLink()
 		hides := code.secret != nil && h.mark(*code.secret)
-		h.codeBlock(strings.TrimPrefix(code.words.String(), "\n"), code.name)
+		h.codeBlock(strings.TrimLeft(code.words.String(), "\n"), code.name)
 		if hides {
 			h.unmark(Spoiler)
 		}
