@@ -184,13 +184,16 @@ func (h *Host) authorship(ctx context.Context, in event.Inbound, c concern) (con
 	return c, nil
 }
 
+// isChange tells of what is about an earlier message and says nothing itself.
+func isChange(k event.Kind) bool {
+	return k == event.KindEdit || k == event.KindRedact || k == event.KindReact
+}
+
 // follow puts a change or a reaction that no route takes as it is into the
 // conversation of the message that it concerns, as networks don't always tell
 // its thread. It returns false when that leads nowhere else.
 func (h *Host) follow(ctx context.Context, in *event.Inbound) (bool, error) {
-	switch in.Kind {
-	case event.KindEdit, event.KindRedact, event.KindReact:
-	default:
+	if !isChange(in.Kind) {
 		return false, nil
 	}
 	c, err := h.concerns(ctx, *in)

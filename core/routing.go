@@ -347,7 +347,7 @@ func (h *Host) remember(ctx context.Context, in event.Inbound, r routed) error {
 	if err := h.talks.Remember(ctx, r.conversation, k); err != nil {
 		return fmt.Errorf("remember the conversation: %w", err)
 	}
-	if k.Mode != event.ModeDirect || in.Kind != event.KindMessage || in.Thread == "" || in.Origin == event.BuiltinSIP {
+	if k.Mode != event.ModeDirect || isChange(in.Kind) || in.Thread == "" || in.Origin == event.BuiltinSIP {
 		return nil
 	}
 	if err := h.talks.SetAnchor(ctx, in.Origin, r.conversation, in.Sender, in.Thread); err != nil {
