@@ -48,9 +48,9 @@ func contact(p part) (opening, error) {
 
 // shown is what people read of a contact, "" if nobody is named.
 func shown(card vcard.Card) string {
-	name := line(card.PreferredValue(vcard.FieldFormattedName))
+	name := text.Line(card.PreferredValue(vcard.FieldFormattedName))
 	if n := card.Name(); name == "" && n != nil {
-		name = line(n.GivenName + " " + n.FamilyName)
+		name = text.Line(n.GivenName + " " + n.FamilyName)
 	}
 	if name == "" {
 		return ""
@@ -62,7 +62,7 @@ func shown(card vcard.Card) string {
 	} {
 		for _, v := range card.Values(f.field) {
 			v = strings.TrimPrefix(strings.ReplaceAll(v, ";", ", "), "tel:")
-			if v = strings.Trim(line(v), ", "); v != "" && len(lines) < maxLines {
+			if v = strings.Trim(text.Line(v), ", "); v != "" && len(lines) < maxLines {
 				lines = append(lines, f.label+": "+v)
 			}
 		}
@@ -93,13 +93,10 @@ func modern(src string) string {
 			b, _ := Decode("quoted-printable", []byte(strings.Join(append([]string{value}, lines[from+1:i+1]...), "\n")))
 			value, _ = text.Decode(b, params["charset"])
 		}
-		out = append(out, name+":"+line(value))
+		out = append(out, name+":"+text.Line(value))
 	}
 	return strings.Join(out, "\n")
 }
-
-// line makes one line of words from outside.
-func line(s string) string { return strings.Join(strings.Fields(text.Clean(s)), " ") }
 
 // ContactAsText says that a contact is shown as words.
 const ContactAsText content.Loss = "contact as text"

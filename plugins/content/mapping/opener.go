@@ -11,6 +11,7 @@ import (
 	"parley.im/plugins/content/internal/xmltree"
 	"parley.im/plugins/content/mediatype"
 	"parley.im/plugins/content/sms"
+	"parley.im/plugins/content/text"
 	"parley.im/plugins/content/transfer"
 )
 
@@ -68,7 +69,7 @@ func transferred(p part) (opening, error) {
 	}
 	var o opening
 	for _, f := range list {
-		at, kind := address(f.URL), line(bare(f.MediaType))
+		at, kind := address(f.URL), text.Line(bare(f.MediaType))
 		words := fmt.Sprintf("%s (%s, %s): %s", fileName(f.Name, kind), kind, amount(f.Size), at)
 		if !f.Until.IsZero() {
 			words += " until " + f.Until.Format("2006-01-02 15:04 MST")
@@ -90,7 +91,7 @@ func external(p part) (opening, error) {
 	kind := "file"
 	for field := range strings.SplitSeq(string(about), "\n") {
 		if name, value, ok := strings.Cut(field, ":"); ok && strings.EqualFold(name, "content-type") {
-			kind = line(bare(value))
+			kind = text.Line(bare(value))
 		}
 	}
 	return opening{refs: []reference{{Reference{p.name, kind, at}, kind + ": " + at}}}, nil
@@ -98,7 +99,7 @@ func external(p part) (opening, error) {
 
 // address is a URL on one line: spaces are there to fold it (RFC 2017, section
 // 3).
-func address(raw string) string { return strings.ReplaceAll(line(raw), " ", "") }
+func address(raw string) string { return strings.ReplaceAll(text.Line(raw), " ", "") }
 
 // location reads where somebody is: the latitude and longitude of gml:pos (RFC
 // 5491, section 5.2.1), which RCS uses, too.
@@ -122,7 +123,7 @@ func location(p part) (opening, error) {
 	}
 	words := "Location: "
 	if push := root.Find("rcspushlocation"); push != nil && push.Attr["label"] != "" {
-		words += line(push.Attr["label"]) + ", "
+		words += text.Line(push.Attr["label"]) + ", "
 	}
 	return opening{
 		words:  fmt.Sprintf("%s%[2]s,%[3]s\nhttps://www.openstreetmap.org/?mlat=%[2]s&mlon=%[3]s", words, number(lat), number(lon)),

@@ -331,7 +331,7 @@ func (b *builder) openLink(raw string) bool {
 
 // image adds a picture. It tells whether something shows.
 func (b *builder) image(raw, alt string) bool {
-	alt = oneLine(alt)
+	alt = text.Line(alt)
 	url, ok := address(raw)
 	switch {
 	case ok:
@@ -344,12 +344,6 @@ func (b *builder) image(raw, alt string) bool {
 		return false
 	}
 	return true
-}
-
-// oneLine makes clean words of s that have no line ends and no marks that
-// nobody sees.
-func oneLine(s string) string {
-	return strings.Join(strings.Fields(text.Clean(s)), " ")
 }
 
 // plain reads text as it is: one paragraph, whose lines all stay.

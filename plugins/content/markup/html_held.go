@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"parley.im/plugins/content/text"
 )
 
 // held are words that mean something together: code, or the name of somebody.
@@ -74,7 +76,7 @@ func (h *htmlReader) putCode(held *held) {
 func (h *htmlReader) inCode(t html.Token) element {
 	code := h.holding()
 	if reason, spoils := lookup(t, "data-mx-spoiler"); spoils {
-		code.hide(Node{Kind: Spoiler, Name: oneLine(reason)})
+		code.hide(Node{Kind: Spoiler, Name: text.Line(reason)})
 	}
 	if t.DataAtom == atom.A {
 		return h.linkInCode(code, attr(t, "href"))
@@ -185,7 +187,7 @@ func (h *htmlReader) mention(id string) element {
 	name := &held{}
 	name.put = func(words string) {
 		name.done = true
-		h.inline(Node{Kind: Mention, Name: id, Text: called(oneLine(words), id)})
+		h.inline(Node{Kind: Mention, Name: id, Text: called(text.Line(words), id)})
 		h.spaced = false
 	}
 	return element{held: name, end: func() {

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"parley.im/plugins/content/text"
 )
 
 // numbered begins another list where an item does not have the next number.
@@ -118,7 +120,7 @@ func (h *htmlReader) picture(t html.Token) {
 	}
 	h.spaced = false
 	if _, emoticon := lookup(t, "data-mx-emoticon"); emoticon && h.matrix && alt != "" {
-		h.text(oneLine(alt))
+		h.text(text.Line(alt))
 		return
 	}
 	h.gone = !h.image(src, alt)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/html/atom"
 
 	"parley.im/plugins/content"
+	"parley.im/plugins/content/text"
 )
 
 // html reads an HTML document or fragment, or with matrix the formatted_body
@@ -171,7 +172,7 @@ func (h *htmlReader) other(t html.Token) (end func()) {
 	case formatted:
 		return h.marked(Node{Kind: format})
 	case spoils:
-		return h.marked(Node{Kind: Spoiler, Name: oneLine(reason)})
+		return h.marked(Node{Kind: Spoiler, Name: text.Line(reason)})
 	}
 	return nil
 }

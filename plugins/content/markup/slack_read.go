@@ -301,7 +301,7 @@ func slackUnescape(s string) string {
 // group, a date, or a link.
 func (r *slackReader) token(s string) {
 	what, said, _ := strings.Cut(s, "|")
-	said = oneLine(slackUnescape(said))
+	said = text.Line(slackUnescape(said))
 	if what == "" {
 		r.text(said)
 		return

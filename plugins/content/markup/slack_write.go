@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"parley.im/plugins/content"
+	"parley.im/plugins/content/text"
 )
 
 // writeSlack writes mrkdwn (docs.slack.dev, "Formatting message text"). Slack
@@ -149,7 +150,7 @@ func (w slackWriter) link(url, said string) string {
 		w.lose(LinkAsText)
 		return slackText(linkText(said, url), false)
 	}
-	said = oneLine(said)
+	said = text.Line(said)
 	if said == url || said == "" {
 		return "<" + slackEscapes.Replace(url) + ">"
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"parley.im/plugins/content"
+	"parley.im/plugins/content/text"
 )
 
 // A Kind says what a node of a document is.
@@ -66,7 +67,7 @@ func resolve(nodes []Node, show func(id, text string) (string, bool)) {
 	for i := range nodes {
 		if n := &nodes[i]; n.Kind == Mention {
 			shown, live := show(n.Name, n.Text)
-			n.Text, n.Live = oneLine(shown), live
+			n.Text, n.Live = text.Line(shown), live
 		}
 		resolve(nodes[i].Children, show)
 	}

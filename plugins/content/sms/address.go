@@ -1,8 +1,6 @@
 package sms
 
 import (
-	"strings"
-
 	"parley.im/plugins/content/text"
 )
 
@@ -26,7 +24,7 @@ func peer(r *reader) string {
 	kind := r.octet()
 	value := r.octets((n + 1) / 2)
 	if r.err == nil && kind>>4&7 == 5 {
-		return strings.Join(strings.Fields(text.Clean(fromGSM(unpack(value, n*4/7)))), " ")
+		return text.Line(fromGSM(unpack(value, n*4/7)))
 	}
 	return number(kind, value, n)
 }

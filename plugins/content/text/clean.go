@@ -66,5 +66,9 @@ func isControl(r rune) bool {
 	return (control && r != '\n' && r != '\t' && !isLineEnd(r)) || isTurn(r)
 }
 
+// Line makes one line of clean words: what separates them becomes one space, and
+// there is none at the ends.
+func Line(s string) string { return strings.Join(strings.Fields(Clean(s)), " ") }
+
 // CRLF ends every line of clean text with "\r\n", as mail and SIP want it.
 func CRLF(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
