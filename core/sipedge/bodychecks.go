@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"parley.im/plugins/content/cms"
 )
 
 func checkSize(e *Edge, r request) answer {
@@ -38,14 +40,11 @@ func checkDisposition(_ *Edge, r request) answer {
 // signedFor is how far from now the Date of a signed message may be.
 const signedFor = time.Hour
 
-// signed are the types of messages that may be.
-var signed = []string{"multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime"}
-
 // checkDate refuses a signed message that is stale, or of the future: it may be
 // a repetition by somebody else (M22; RFC 3428, section 11.4). A trunk may have
 // stored it on the way.
 func checkDate(r request, who sender, kind string, now time.Time) answer {
-	if who.account == (claim{}) || !slices.Contains(signed, kind) {
+	if who.account == (claim{}) || kind != "multipart/signed" && !cms.Is(kind) {
 		return answer{}
 	}
 	sent, err := http.ParseTime(r.value("Date"))

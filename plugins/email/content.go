@@ -87,11 +87,11 @@ func (l *letter) forwards() bool {
 // parts finds the text among the parts of a mail.
 func (l *letter) parts() gist {
 	switch signed := l.signed(); {
-	case signed != nil && !signed.isSMIME():
+	case signed != nil && !cms.Is(signed.kind()):
 		c := signed.parts()
 		c.cut = true // the signature
 		return c
-	case l.kind() == "multipart/encrypted", l.isSMIME():
+	case l.kind() == "multipart/encrypted", cms.Is(l.kind()):
 		return gist{text: "[This mail is encrypted; it can't be read here.]", cut: true}
 	}
 	if bytes.Count(bytes.ToLower(l.raw), []byte("boundary")) > maxParts {
@@ -127,7 +127,7 @@ func (l *letter) parts() gist {
 // signed is what an S/MIME mail that keeps text and signature in one body has
 // inside; nil if this is none.
 func (l *letter) signed() *letter {
-	if !l.isSMIME() {
+	if !cms.Is(l.kind()) {
 		return nil
 	}
 	text, err := cms.Content(mapping.Entity(l.clean()).Data)
@@ -135,10 +135,6 @@ func (l *letter) signed() *letter {
 		return nil
 	}
 	return readLetter(text)
-}
-
-func (l *letter) isSMIME() bool {
-	return l.kind() == "application/pkcs7-mime" || l.kind() == "application/x-pkcs7-mime"
 }
 
 // isUndivided tells whether no part was found in what was to have some.

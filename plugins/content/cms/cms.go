@@ -11,6 +11,13 @@ import (
 	"errors"
 )
 
+// Is tells whether a media type, in lower case and without parameters, is that
+// of an S/MIME message in one body, signed or encrypted (RFC 8551, section 3.2),
+// or its name of before the registration.
+func Is(mediaType string) bool {
+	return mediaType == "application/pkcs7-mime" || mediaType == "application/x-pkcs7-mime"
+}
+
 // ErrNotSigned tells of a body that is no signed message, but perhaps an
 // encrypted one, or of one without its content.
 var ErrNotSigned = errors.New("no signed message with its content")

@@ -60,7 +60,7 @@ func readable(kind string) bool {
 	case cpim.MediaType, sms.MediaType, "message/external-body", transferType:
 		return true
 	}
-	return strings.HasPrefix(kind, "multipart/") || isText(kind) || isSMIME(kind) || opener(kind) != nil
+	return strings.HasPrefix(kind, "multipart/") || isText(kind) || cms.Is(kind) || opener(kind) != nil
 }
 
 // isText tells of types that people read as they are. An unknown kind of text
@@ -79,15 +79,11 @@ func encrypted(mediaType string) bool {
 	switch kind := bare(mediaType); {
 	case kind == "multipart/encrypted", kind == "application/pgp-encrypted":
 		return true
-	case isSMIME(kind):
+	case cms.Is(kind):
 		_, params := mediatype.Parse(mediaType)
 		return !strings.EqualFold(params["smime-type"], "signed-data")
 	}
 	return false
-}
-
-func isSMIME(kind string) bool {
-	return kind == "application/pkcs7-mime" || kind == "application/x-pkcs7-mime"
 }
 
 // message reads the body of m, and its files behind it.
@@ -114,7 +110,7 @@ func (r *reader) part(p part, c event.Content) error {
 		r.file(p, bodyOf(p))
 	case p.disposition == "attachment" && p.depth > 0:
 		r.file(p, bodyOf(p))
-	case isSMIME(kind) && c.Ref == "":
+	case cms.Is(kind) && c.Ref == "":
 		return r.sealed(p)
 	case encrypted(p.mediaType):
 		return ErrEncrypted
