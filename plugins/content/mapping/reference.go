@@ -25,7 +25,7 @@ type reference struct {
 // References returns the files elsewhere that a message names, for a taker that
 // could have them as files.
 func References(m Message, t Taker) []Reference {
-	if t.MaxFile == 0 || t.raw(m.MediaType) {
+	if t.MaxFile == 0 || t.raw(m.MediaType) || isText(bare(m.MediaType)) { // text names none
 		return nil
 	}
 	r := reader{rich: true}
