@@ -2,8 +2,6 @@ package slack
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"time"
@@ -21,24 +19,18 @@ type reacted struct {
 const reactionPrefix = "reaction/"
 
 // reactionKey is the key of the note of a reaction: a person's, to a message.
-// Names of emoji can be longer than keys.
 func (h heard) reactionKey() string {
-	sum := sha256.Sum256([]byte(string(h.User) + "/" + string(h.Reaction)))
-	return reactionPrefix + h.about.String() + "/" + hex.EncodeToString(sum[:16])
+	return noteKey(reactionPrefix, h.about, string(h.User)+"/"+string(h.Reaction))
 }
 
 // noteReaction notes a reaction that was handed over. Slack sends it again if
 // that does not come to pass.
 func (c *connector) noteReaction(ctx context.Context, h heard) error {
-	value, err := json.Marshal(reacted{h.nativeID(h.about.String()), time.Now()})
-	if err != nil {
-		return err
-	}
 	old, err := c.host.State().Get(ctx, h.reactionKey())
 	if err != nil && !errors.Is(err, sdk.ErrNotFound) {
 		return err
 	}
-	_, err = c.host.State().Put(ctx, h.reactionKey(), value, old.Revision)
+	_, err = writeNote(ctx, c.host.State(), h.reactionKey(), reacted{h.nativeID(h.about.String()), time.Now()}, old.Revision)
 	return err
 }
 

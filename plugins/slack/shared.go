@@ -2,15 +2,10 @@ package slack
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
 	"parley.im/bus/event"
-	"parley.im/plugins/sdk"
 )
 
 // maxShared bounds a note. Who was the first of more has left it.
@@ -36,11 +31,8 @@ type sharing struct {
 
 func (c *connector) shared(at spot, emoji string) shared { return shared{c, at, emoji} }
 
-// key is the key of the note. The names of emoji can be longer than keys.
-func (s shared) key() string {
-	sum := sha256.Sum256([]byte(s.emoji))
-	return sharedPrefix + s.at.String() + "/" + hex.EncodeToString(sum[:16])
-}
+// key is the key of the note.
+func (s shared) key() string { return noteKey(sharedPrefix, s.at, s.emoji) }
 
 // join notes that the reaction, which is there, is a delivery's too.
 func (s shared) join(ctx context.Context, id string) error {
@@ -86,22 +78,13 @@ func (s shared) remove(ctx context.Context) error {
 }
 
 func (s shared) read(ctx context.Context) (note sharing, revision uint64, err error) {
-	e, err := s.c.host.State().Get(ctx, s.key())
-	if errors.Is(err, sdk.ErrNotFound) {
-		return note, 0, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(e.Value, &note)
-	}
-	return note, e.Revision, later(err)
+	note, revision, err = readNote[sharing](ctx, s.c.host.State(), s.key())
+	return note, revision, later(err)
 }
 
 func (s shared) write(ctx context.Context, note sharing, revision uint64) error {
 	note.At = time.Now()
-	value, err := json.Marshal(note)
-	if err == nil {
-		_, err = s.c.host.State().Put(ctx, s.key(), value, revision)
-	}
+	_, err := writeNote(ctx, s.c.host.State(), s.key(), note, revision)
 	return later(err)
 }
 
